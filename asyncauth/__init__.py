@@ -1,0 +1,1 @@
+"""Shared tokens for asyncio services: one renewal per expiry, in the whole fleet."""
