@@ -1,0 +1,1 @@
+"""Vendors and standards that asyncauth speaks."""
