@@ -17,6 +17,7 @@ AuthError
 │   ├── VendorBusyError              429: the vendor declined to look at the request
 │   ├── VendorFailedError            5xx: nobody knows what the vendor did
 │   ├── AnswerLostError              sent, and cut or timed out before the answer
+│   ├── TokenRefusedError            the vendor refuses what it has only just issued
 │   └── UnreadableAnswerError        an answer that is not what the vendor documents
 └── StoreError
     ├── StoreUnavailableError        the store cannot be reached, or not in time
@@ -152,6 +153,10 @@ class VendorFailedError(VendorError):
 
 class AnswerLostError(VendorError):
     """The request was sent, and its answer did not arrive; whether the vendor acted is unknown."""
+
+
+class TokenRefusedError(VendorError):
+    """The vendor refuses a token that it has only just issued: renewing it again would be a loop."""
 
 
 class UnreadableAnswerError(VendorError):
