@@ -33,7 +33,7 @@ AuthError
 No error's text holds a secret, a request's body or a URL's query.
 """
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
     from asyncauth.abc import Snapshot
@@ -44,6 +44,12 @@ class AuthError(Exception):
 
     retryable: ClassVar[bool] = False
     """Whether the same call may succeed later, without anybody changing anything."""
+
+    def again(self) -> Self:
+        """Return a twin without traceback, for one more task that shares this failure."""
+        twin = type(self).__new__(type(self), *self.args)
+        twin.__dict__.update(self.__dict__)
+        return twin
 
 
 class ConfigurationError(AuthError, ValueError):

@@ -115,7 +115,7 @@ class AuthResponse:
             )
         try:
             value = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             # The parser's own message quotes the text, which may be a token.
             raise UnreadableAnswerError(f"{self} is not JSON") from None
         if not isinstance(value, dict):

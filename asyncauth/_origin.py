@@ -31,7 +31,11 @@ def secure_url(value: str | URL) -> URL:
         ConfigurationError: It is not an absolute http(s) URL, or it holds a user or password.
         InsecureURLError: It is http and the host is not loopback.
     """
-    url = URL(value)
+    try:
+        url = URL(value)
+    except (ValueError, TypeError):
+        # The parser's own message may quote the text, and the text may hold credentials.
+        raise ConfigurationError("that is no URL: one such as https://vendor.example/api is needed") from None
     if url.host is None or url.scheme not in {"http", "https"}:
         raise ConfigurationError("an absolute URL is needed, such as https://vendor.example/api")
     if url.user is not None or url.password is not None:

@@ -100,7 +100,8 @@ class Token:
     """What a vendor issued, as one immutable value.
 
     Attributes:
-        access_token: What is put on requests; none for sessions that are cookies only.
+        access_token: What is put on requests; none for sessions that are cookies only, and for a bare
+            refresh token, which is renewed before its first use and therefore has an `expires_in` of 0.
         token_type: As the vendor wrote it, compared without case (RFC 6749, section 7.1).
         expires_in: Seconds from the issue to the hard end; none when the vendor does not say.
         idle_timeout: Seconds without use after which the vendor ends the session; none when it
@@ -130,8 +131,12 @@ class Token:
     extra: Mapping[str, Any] = attrs.field(factory=dict, converter=_frozen_mapping, hash=False)
 
     def __attrs_post_init__(self) -> None:
-        if self.access_token is None and not self.cookies:
-            raise ValueError("a token needs an access token or cookies")
+        if self.access_token is not None or self.cookies:
+            return
+        if self.refresh_token is None:
+            raise ValueError("a token needs an access token, cookies or a refresh token")
+        if self.expires_in != 0:
+            raise ValueError("a refresh token alone cannot be used as it is: its expires_in has to be 0")
 
     def __repr__(self) -> str:
         parts = [f"type={self.token_type!r}", f"access={self.access_token!r}"]

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from types import TracebackType
-from typing import ClassVar, Protocol, Self, TypeVar, final
+from typing import Protocol, Self, TypeVar, final
 
 import attrs
 from yarl import URL
@@ -207,6 +207,10 @@ class ResponseHead(Protocol):
         """The HTTP status."""
 
     @property
+    def url(self) -> URL:
+        """Where the request went."""
+
+    @property
     def headers(self) -> Mapping[str, str]:
         """The headers, names without case."""
 
@@ -225,12 +229,14 @@ class AuthScheme(ABC):
     - `VendorFailedError`, `AnswerLostError`, `UnreadableAnswerError`: nobody knows.
     """
 
-    can_login: ClassVar[bool] = True
+    can_login: bool = True
     """Whether `login` works without a person."""
-    login_is_destructive: ClassVar[bool] = False
+    login_is_destructive: bool = False
     """Whether a login ends the token of an earlier one."""
-    refresh_rotates: ClassVar[bool | None] = None
+    refresh_rotates: bool | None = None
     """Whether refresh tokens are for one use; none learns it from the answers."""
+    renews_early: bool = True
+    """Whether a renewal before the end gives a new token; else a token is used to its end."""
 
     @property
     @abstractmethod

@@ -2,5 +2,9 @@
 
 from asyncauth.testing._clock import ManualClock as ManualClock
 from asyncauth.testing._clock import settle as settle
+from asyncauth.testing._conformance import STORE_CHECKS as STORE_CHECKS
+from asyncauth.testing._conformance import check_token_store as check_token_store
+from asyncauth.testing._promise import StoreCheck as StoreCheck
+from asyncauth.testing._promise import StoreFactory as StoreFactory
 
-__all__ = ["ManualClock", "settle"]
+__all__ = ["ManualClock", "STORE_CHECKS", "StoreCheck", "StoreFactory", "check_token_store", "settle"]

@@ -1,0 +1,99 @@
+"""What happens to tokens, as typed values without secrets, for logs, metrics and applications."""
+
+from collections.abc import Callable
+from typing import final
+
+import attrs
+
+from asyncauth._key import TokenKey
+
+
+@attrs.frozen(kw_only=True)
+class TokenEvent:
+    """Base of all events.
+
+    Attributes:
+        key: Whose token.
+    """
+
+    key: TokenKey
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RenewalStarted(TokenEvent):
+    """This worker was granted the right to renew, and asks the vendor now."""
+
+    attempt: str
+    mode: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class TokenRenewed(TokenEvent):
+    """This worker obtained a token and stored it."""
+
+    entry_id: str
+    mode: str
+    expires_in: float | None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class TokenAdopted(TokenEvent):
+    """Another worker's token was taken over."""
+
+    entry_id: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class TokenRestored(TokenEvent):
+    """The store had lost a token that this worker still had, and has it back."""
+
+    entry_id: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class TokenRefused(TokenEvent):
+    """The vendor refused a token on a request."""
+
+    entry_id: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RenewalFailed(TokenEvent):
+    """A renewal of this worker failed; the fleet stands back."""
+
+    reason: str
+    message: str
+    retry_in: float | None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class TokenDied(TokenEvent):
+    """The vendor refused the credential or the grant for good: somebody has to act."""
+
+    reason: str
+    message: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class TokenForgotten(TokenEvent):
+    """The application logged out."""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class TokenGivenUp(TokenEvent):
+    """A token that the vendor issued could not be stored before this worker closed."""
+
+    entry_id: str
+
+
+Listener = Callable[[TokenEvent], None]
+"""Called in the event loop, in order; must be quick. What it raises is logged and goes no further."""

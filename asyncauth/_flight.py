@@ -1,0 +1,241 @@
+"""One process' renewal of one key: ask the store, wait or adopt, or be granted (PROTOCOL.md, 5.2)."""
+
+from contextlib import AsyncExitStack
+from functools import partial
+from math import inf
+from typing import final
+
+import attrs
+
+from asyncauth import _transitions as transitions
+from asyncauth._acquire import acquire
+from asyncauth._answers import (
+    Absent,
+    Alive,
+    Ask,
+    BackOff,
+    Behind,
+    Busy,
+    Grant,
+    LoggedOut,
+    Newer,
+    Refused,
+)
+from asyncauth._attempt import Attempt
+from asyncauth._errors import (
+    AuthError,
+    AuthorizationRequiredError,
+    CredentialRefusedError,
+    GrantRefusedError,
+    LoggedOutError,
+    RenewalFailedError,
+    StoreUnavailableError,
+    TokenUnavailableError,
+    WaitTimeoutError,
+)
+from asyncauth._events import TokenAdopted, TokenForgotten, TokenRestored
+from asyncauth._issue import new_id
+from asyncauth._lease import AskAgainError, HeldLease, Means
+from asyncauth._ledger import Outcome, Sighting
+from asyncauth._outage import renew_alone, stand_back
+from asyncauth._record import Entry, Mode
+from asyncauth._slot import Held, Landing, Slot
+from asyncauth.abc import AuthScheme, Liveness
+
+_LOOK_AT_HOLDER = 0.05
+"""Seconds between looks at a holder's process, where the store knows whether it lives."""
+_SHORTEST_WAIT = 0.005
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class Flight:
+    """A renewal on its way. It belongs to the worker, not to a caller.
+
+    Attributes:
+        means: What it works with.
+        slot: The RAM copy of the key.
+        scheme: The vendor's knowledge.
+        min_ttl: Seconds of life that the token is wanted for.
+        suspected_at: Seconds of local time at which the entry became suspect; none to renew it.
+        early: Whether nobody waits for it.
+        lease: The lease that is held, if one is.
+    """
+
+    means: Means
+    slot: Slot
+    scheme: AuthScheme
+    min_ttl: float = 0.0
+    suspected_at: float | None = None
+    early: bool = False
+    lease: HeldLease | None = None
+    _seen: Entry | None = None
+    _attempt: str = attrs.field(factory=new_id)
+    _dead_holder: str | None = None
+    _deadline: float = inf
+
+    async def run(self) -> Landing:
+        """Fly. What goes wrong is the landing's error, for each of those who wait."""
+        self._seen = self.slot.entry
+        self._deadline = self.means.clock.monotonic() + self.means.policy.wait
+        try:
+            return Landing(held=await self._fly())
+        except AuthError as error:
+            return Landing(error=error)
+
+    async def _fly(self) -> Held | None:
+        async with AsyncExitStack() as marks:
+            while True:
+                try:
+                    outcome = await self._ask(marks)
+                except StoreUnavailableError as error:
+                    if self.early or self.suspected_at is not None:
+                        raise
+                    return await renew_alone(self.means, self.slot, self.scheme, error)
+                landed, held = await self._follow(outcome)
+                if landed:
+                    return held
+
+    async def _ask(self, marks: AsyncExitStack) -> Outcome:
+        ledger, policy, name = self.means.ledger, self.means.policy, self.slot.name
+        sighting = await ledger.look(name)
+        ask = self._question(sighting)
+        now = self.means.clock.monotonic()
+        if isinstance(acquire(sighting.view(now), ask, policy).answer, Grant):
+            stand_back(self.means, self.slot)
+            # Held before the lease is written: a lease without a mark would look like a dead one's.
+            await marks.enter_async_context(ledger.store.hold(name, self._attempt))
+        return await ledger.run(name, partial(acquire, ask=ask, policy=policy))
+
+    def _question(self, sighting: Sighting) -> Ask:
+        seen, suspected_at = self._seen, None
+        if self.suspected_at is not None:
+            suspected_at = sighting.store_time(self.suspected_at)
+        return Ask(
+            attempt=self._attempt,
+            fingerprint=self.scheme.fingerprint,
+            seen=seen,
+            refused=seen is not None and seen.id in self.slot.refused,
+            suspected_at=suspected_at,
+            can_login=self.scheme.can_login,
+            login_is_destructive=self.scheme.login_is_destructive,
+            dead_holder=self._dead_holder,
+        )
+
+    async def _follow(self, outcome: Outcome) -> tuple[bool, Held | None]:
+        """Do what the store's answer asks for: whether the flight has landed, and with what."""
+        match outcome.answer:
+            case Newer(entry):
+                return self._adopt(entry, outcome.sighting)
+            case Behind():
+                await self._restore()
+            case LoggedOut():
+                self._drop()
+            case Alive():
+                return True, None
+            case Busy() as busy:
+                if self.early:
+                    return True, None
+                await self._wait(busy, outcome.sighting)
+            case Grant() as grant:
+                return await self._use(grant, outcome)
+            case Refused() | BackOff() | Absent() as no:
+                raise self._error(no)
+            case _:  # pragma: no cover - `acquire` has no other answers
+                raise AssertionError(outcome.answer)
+        return False, None
+
+    def _adopt(self, entry: Entry, sighting: Sighting) -> tuple[bool, Held | None]:
+        held = self.slot.take(entry, sighting, self.means.policy)
+        self.means.emit(TokenAdopted(key=self.slot.key, entry_id=entry.id))
+        self._seen = entry
+        now = self.means.clock.monotonic()
+        serves = entry.id not in self.slot.refused and held.serves(now, self.min_ttl)
+        if self.early:
+            return True, held
+        return serves, held
+
+    async def _restore(self) -> None:
+        entry = self._seen
+        assert entry is not None  # noqa: S101 - `Behind` answers an ask with a seen entry
+        restore = partial(transitions.restore, entry=entry, policy=self.means.policy)
+        await self.means.ledger.run(self.slot.name, restore)
+        self.means.emit(TokenRestored(key=self.slot.key, entry_id=entry.id))
+
+    def _drop(self) -> None:
+        self.slot.drop()
+        self._seen = None
+        self.means.emit(TokenForgotten(key=self.slot.key))
+        if not self.scheme.can_login:
+            raise LoggedOutError("the application logged this token out: somebody has to authorize again")
+
+    async def _use(self, grant: Grant, outcome: Outcome) -> tuple[bool, Held | None]:
+        base, own = grant.base, self.slot.entry
+        if base is not None and own is not None and base.is_older_than(own):
+            self._seen = own  # never from a stale base: `acquire` answers Behind, and it is put back
+            return False, None
+        if base is not None and base.one_time and not outcome.replicated:
+            await self._wait_for_replicas()
+            return False, None
+        self.lease = HeldLease(means=self.means, slot=self.slot, grant=grant, sighting=outcome.sighting)
+        refused = base is not None and base.id in self.slot.refused
+        attempt = Attempt(lease=self.lease, scheme=self.scheme, seen_refused=refused)
+        try:
+            landed = await attempt.run()
+        except AskAgainError as again:
+            self._attempt = self._attempt if again.same_attempt else new_id()
+            if grant.mode is Mode.CHECK and base is not None:
+                self.suspected_at = None
+                self.slot.refuse(base.id)
+            return False, None
+        finally:
+            self.lease = None
+        if landed is None:
+            return True, None
+        self.slot.unreachable = 0
+        return True, self.slot.take(*landed, self.means.policy)
+
+    async def _wait_for_replicas(self) -> None:
+        """A grant that a fail-over may forget is no grant: write it again, or give it back."""
+        clock, policy = self.means.clock, self.means.policy
+        if clock.monotonic() >= self._deadline:
+            give_back = partial(transitions.abandon, attempt=self._attempt, policy=policy, definite=True)
+            await self.means.ledger.run(self.slot.name, give_back)
+            raise StoreUnavailableError("the store has not the replicas that were asked for")
+        await clock.sleep(policy.store_timeout)
+
+    async def _wait(self, busy: Busy, sighting: Sighting) -> None:
+        """Wait until the record changes, the time is over, or the holder is found dead."""
+        left = self._deadline - self.means.clock.monotonic()
+        if left <= 0:
+            raise WaitTimeoutError(
+                f"no renewal came within {self.means.policy.wait:g} s: attempt {busy.attempt} stands"
+                f" in the way ({busy.why})"
+            )
+        ledger, name = self.means.ledger, self.slot.name
+        seconds = max(min(busy.seconds, left), _SHORTEST_WAIT)
+        try:
+            if busy.attempt is not None and busy.attempt != self._dead_holder:
+                liveness = await ledger.liveness(name, busy.attempt)
+                if liveness is Liveness.DEAD:
+                    self._dead_holder = busy.attempt
+                    return
+                if liveness is Liveness.ALIVE:
+                    seconds = min(seconds, _LOOK_AT_HOLDER)
+            await ledger.changed(name, sighting.snapshot.version, seconds)
+        except StoreUnavailableError:
+            await self.means.clock.sleep(min(seconds, _LOOK_AT_HOLDER))
+
+    def _error(self, no: Refused | BackOff | Absent) -> TokenUnavailableError:
+        """Return what callers are told where another attempt, or nobody's, is the answer."""
+        if isinstance(no, Absent):
+            return AuthorizationRequiredError(
+                f"no authorization is stored for {self.slot.key.scheme}: store one with put()"
+            )
+        reason = no.reason
+        if isinstance(no, BackOff):
+            message = f"a renewal failed a moment ago: {reason.message}"
+            return RenewalFailedError(message, reason=reason.kind, retry_in=no.retry_in)
+        kinds = (CredentialRefusedError, GrantRefusedError)
+        kind = next((k for k in kinds if k.__name__ == reason.kind), TokenUnavailableError)
+        return kind(reason.message, retry_in=no.retry_in)

@@ -1,0 +1,54 @@
+"""From a vendor's token to an entry, and what may be lost with it."""
+
+import secrets
+
+import attrs
+
+from asyncauth._errors import UnreadableAnswerError
+from asyncauth._record import Entry, Mode
+from asyncauth._token import Token
+from asyncauth.abc import AuthScheme
+
+
+def new_id() -> str:
+    """Return a random id for an entry or an attempt."""
+    return secrets.token_hex(16)
+
+
+def new_entry(
+    token: Token, base: Entry | None, mode: Mode, scheme: AuthScheme, *, issued_at: int, era: int
+) -> Entry:
+    """Return the entry for a token that the vendor has just issued.
+
+    Raises:
+        UnreadableAnswerError: It is expired on arrival.
+    """
+    if token.expires_in is not None and token.expires_in <= 0:
+        raise UnreadableAnswerError("the vendor issued a token that is expired on arrival")
+    before = base.token if mode is Mode.REFRESH and base is not None else None
+    if before is not None and token.refresh_token is None:
+        # RFC 6749, section 6: a refresh token that is not replaced stays valid.
+        lifetime = before.refresh_expires_in
+        token = attrs.evolve(token, refresh_token=before.refresh_token, refresh_expires_in=lifetime)
+    repeated = before is not None and before.refresh_token == token.refresh_token
+    learned = token.refresh_token is not None and not repeated
+    return Entry(
+        id=new_id(),
+        era=era,
+        token=token,
+        ancestors=() if base is None else base.lineage(),
+        one_time=learned if scheme.refresh_rotates is None else scheme.refresh_rotates,
+        issued_at=issued_at,
+        expires_at=None if token.expires_in is None else issued_at + int(token.expires_in * 1000),
+    )
+
+
+def is_expendable(scheme: AuthScheme, entry: Entry | None) -> bool:
+    """Whether losing the entry costs no more than a login (kind N of PROTOCOL.md, section 1)."""
+    one_time = entry is not None and entry.one_time
+    return scheme.can_login and not scheme.login_is_destructive and not one_time
+
+
+def same_credential(before: Token, after: Token) -> bool:
+    """Whether requests would carry the same thing with either token."""
+    return before.access_token == after.access_token and before.cookies == after.cookies

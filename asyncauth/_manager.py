@@ -1,0 +1,192 @@
+"""`TokenManager`: the token alone, for those who put it on requests themselves."""
+
+import asyncio
+from functools import partial
+from types import TracebackType
+from typing import Self, final
+
+import aiohttp
+
+from asyncauth import _transitions as transitions
+from asyncauth._answers import Step, View
+from asyncauth._clock import SYSTEM_CLOCK, Clock
+from asyncauth._events import Listener
+from asyncauth._issue import new_id
+from asyncauth._policy import RefreshPolicy
+from asyncauth._record import Entry
+from asyncauth._registry import shared_worker
+from asyncauth._token import Token
+from asyncauth._worker import Worker
+from asyncauth.abc import AuthScheme, TokenStore
+
+
+@final
+class TokenManager:
+    """Gives valid tokens of any scheme from a shared store, renewing each once for all workers.
+
+    A light handle: all managers, sessions and middlewares on one store and event loop share one
+    worker, with its RAM copies and flights. It may be made before the loop runs.
+
+    Args:
+        store: Where tokens are shared.
+        policy: The durations; by default those of whoever used the store first in this loop.
+        clock: This process' clock.
+        client: A session for logins and refreshes, such as one with a proxy or a private
+            certificate authority; it must add no authorization of its own, and is not closed.
+        listener: Told what happens to tokens, as `TokenEvent` values.
+
+    Raises:
+        ConfigurationError: At first use, if the store is in use in this loop with another policy.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore,
+        *,
+        policy: RefreshPolicy | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        client: aiohttp.ClientSession | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        self._store = store
+        self._policy = policy
+        self._clock = clock
+        self._client = client
+        self._listener = listener
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._worker: Worker | None = None
+        self._retained: Worker | None = None
+
+    @property
+    def worker(self) -> Worker:
+        """What all managers on this store and the running event loop share."""
+        loop = asyncio.get_running_loop()
+        if self._worker is None or self._loop is not loop or self._worker.closed:
+            self._worker = shared_worker(self._store, self._policy, self._clock, self._client)
+            self._loop = loop
+            if self._listener is not None:
+                self._worker.listeners.append(self._listener)
+        return self._worker
+
+    async def token(self, scheme: AuthScheme, *, min_ttl: float = 0.0) -> Token:
+        """Return a token that is valid now.
+
+        A token at hand costs no store access and no task switch.
+
+        Args:
+            scheme: Whose token.
+            min_ttl: Seconds of life that it should still have; a token that was issued just now
+                satisfies any.
+
+        Raises:
+            TokenUnavailableError: There is none, and why.
+            VendorError: Never: a failed renewal is a `RenewalFailedError`.
+            StoreError: The store is needed and does not answer.
+
+        Cancellation ends the wait; a renewal goes on, for the others.
+        """
+        worker = self.worker
+        slot = worker.slot(scheme)
+        now = worker.means.clock.monotonic()
+        held = slot.usable(now, min_ttl)
+        if held is None:
+            held = await worker.obtain(slot, scheme, min_ttl)
+        elif now >= held.early_at:
+            worker.renew_early(slot, scheme)
+        return held.entry.token
+
+    async def put(self, scheme: AuthScheme, token: Token) -> None:
+        """Store a new authorization: all workers use it from now on.
+
+        It ends what was stored before: a dead mark, a failure, a renewal under way, and a record
+        that cannot be opened.
+
+        Raises:
+            StoreError: The store does not answer; the token may be stored or not.
+
+        Not idempotent: each call begins a new era. Cancellation may leave the token stored.
+        """
+        worker = self.worker
+        slot, policy, entry_id = worker.slot(scheme), worker.means.policy, new_id()
+
+        def put(view: View) -> Step:
+            entry = _first_entry(entry_id, token, scheme, view.now)
+            return transitions.put(view, entry, policy)
+
+        outcome = await worker.means.ledger.replace(slot.name, put)
+        record = outcome.sighting.record
+        if record is not None and record.entry is not None:
+            slot.take(record.entry, outcome.sighting, policy)
+        worker.rest(slot)
+
+    async def forget(self, scheme: AuthScheme) -> None:
+        """Drop the token in all workers, without telling the vendor.
+
+        Schemes that can log in by themselves do so at the next use.
+
+        Raises:
+            StoreError: The store does not answer, or the record cannot be opened.
+
+        Idempotent. Cancellation may leave the token forgotten or not.
+        """
+        await self._forget(scheme)
+
+    async def logout(self, scheme: AuthScheme) -> None:
+        """Drop the token in all workers, then end it at the vendor.
+
+        Meant for the owner of the shared token, not for a worker that leaves: it ends everyone's.
+
+        Raises:
+            StoreError: The store does not answer; the vendor was not told.
+            VendorError: The token is dropped, and the vendor did not confirm its end.
+
+        Cancellation may leave the token forgotten and the vendor told or not.
+        """
+        entry = await self._forget(scheme)
+        if entry is not None:
+            await self.worker.means.converse(scheme.logout(entry.token))
+
+    async def _forget(self, scheme: AuthScheme) -> Entry | None:
+        worker = self.worker
+        slot, ledger = worker.slot(scheme), worker.means.ledger
+        record = (await ledger.look(slot.name)).record
+        era = 0 if record is None else record.era
+        await ledger.run(slot.name, partial(transitions.forget, era=era, policy=worker.means.policy))
+        slot.drop()
+        return None if record is None else record.entry
+
+    def retain(self) -> None:
+        """Count as a user of the shared worker, until `aclose`."""
+        if self._retained is None:
+            self._retained = self.worker
+            self._retained.users += 1
+
+    async def aclose(self) -> None:
+        """Stop using the shared worker; the last of those who were entered drains and ends it.
+
+        The store closes what is left. May be called again.
+        """
+        worker, self._retained = self._retained, None
+        if worker is not None:
+            worker.users -= 1
+            if worker.users == 0:
+                await worker.aclose()
+
+    async def __aenter__(self) -> Self:
+        self.retain()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+def _first_entry(entry_id: str, token: Token, scheme: AuthScheme, now: int) -> Entry:
+    # A refresh token that was never used counts as one-time, unless the scheme knows better.
+    one_time = token.refresh_token is not None and scheme.refresh_rotates is not False
+    expires_at = None if token.expires_in is None else now + int(token.expires_in * 1000)
+    return Entry(id=entry_id, era=0, token=token, issued_at=now, one_time=one_time, expires_at=expires_at)

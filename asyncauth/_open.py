@@ -1,0 +1,123 @@
+"""`open_store`: a store from a URL, found by entry points."""
+
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+from asyncauth._errors import ConfigurationError
+from asyncauth.abc import TokenStore
+
+_GROUP = "asyncauth.stores"
+
+
+def open_store(url: str, **options: Any) -> TokenStore:
+    """Return the token store that a URL describes. It does no I/O: use the store with `async with`.
+
+    Built in: `memory://`; `file:///var/lib/app/tokens`; `redis://host:6379/0`, `rediss://host`,
+    `unix:///path/to/socket` with the extra `redis`. Options may stand in the URL's query
+    (`file:///var/lib/app/tokens?namespace=app&create_key=1`); `from_url` of each class lists them.
+
+    A package adds a scheme with an entry point of the group `asyncauth.stores`. Its name is the
+    scheme, and its object has `from_url(url: str, **options) -> TokenStore`, which is synchronous, does
+    no I/O, refuses options that it does not know with `ConfigurationError`, and shows nothing of
+    the URL but options' names in messages (`taken_options` helps).
+
+    Args:
+        url: The scheme names the kind of store.
+        options: Arguments of the store's class, such as `key`; they go before the URL's.
+
+    Raises:
+        ConfigurationError: The scheme or an option is unknown, or the store's library is missing; the
+            message names what there is, and what to install.
+    """
+    schemes = {point.name: point for point in entry_points(group=_GROUP)}
+    scheme, separator, _ = url.partition("://")
+    point = schemes.get(scheme.lower())
+    if point is None:
+        what = f"no store for {scheme!r} URLs" if separator else "a store's URL starts with <scheme>://"
+        raise ConfigurationError(f"{what}; known schemes: {', '.join(sorted(schemes))}")
+    store = _load(point).from_url(url, **options)
+    if not isinstance(store, TokenStore):
+        raise ConfigurationError(f"the entry point {point.value} makes no TokenStore")
+    return store
+
+
+def _load(point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"a {point.name} store needs the package {error.name!r}: pip install {_requirement(point, error)}"
+        ) from error
+
+
+def _requirement(point: EntryPoint, error: ModuleNotFoundError) -> str:
+    """Return what to install: the store's own extra of the missing module's name, if it has one."""
+    extras = () if point.dist is None else point.dist.metadata.get_all("Provides-Extra", ())
+    if point.dist is not None and error.name in extras:
+        return f"'{point.dist.name}[{error.name}]'"
+    return str(error.name)
+
+
+def taken_options(
+    url: str, known: Mapping[str, Callable[[str], object]], *, left: AbstractSet[str] = frozenset()
+) -> tuple[str, dict[str, Any]]:
+    """Take a store's options out of its URL's query.
+
+    Args:
+        url: The URL.
+        known: The options' names, and what reads their text (raising `ValueError`).
+        left: Names of options that stay in the URL.
+
+    Returns:
+        The URL without the options, and the options.
+
+    Raises:
+        ConfigurationError: An option is unknown, is there twice, or cannot be read.
+    """
+    parts = urlsplit(url)
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    names = [name for name, _ in pairs]
+    unknown = set(names) - known.keys() - left
+    if unknown:
+        raise ConfigurationError(
+            f"unknown options in the store's URL: {', '.join(sorted(unknown))}; known: {', '.join(known)}"
+        )
+    if len(set(names)) < len(names):
+        raise ConfigurationError("an option is twice in the store's URL")
+    found = {name: _converted(name, text, known[name]) for name, text in pairs if name in known}
+    rest = urlencode([pair for pair in pairs if pair[0] in left])
+    return parts._replace(query=rest).geturl(), found
+
+
+def _converted(name: str, text: str, convert: Callable[[str], object]) -> object:
+    try:
+        return convert(text)
+    except ValueError:
+        raise ConfigurationError(f"the option {name} in the store's URL cannot be read") from None
+
+
+def flag(text: str) -> bool:
+    """Read a yes or no of a URL.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    values = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if text.lower() not in values:
+        raise ValueError("neither yes nor no")
+    return values[text.lower()]
+
+
+def path_of(url: str) -> str:
+    """Return the absolute path of a `file` URL (RFC 8089).
+
+    Raises:
+        ConfigurationError: It names another host, or no absolute path.
+    """
+    parts = urlsplit(url)
+    if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
+        raise ConfigurationError("a file URL has an absolute path and no host: file:///var/lib/app/tokens")
+    return unquote(parts.path)

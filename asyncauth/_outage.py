@@ -1,0 +1,113 @@
+"""While the store is away: renewing what a login can replace at any time, and storing it later.
+
+Only for kind N of PROTOCOL.md, section 9. One-time refresh tokens and destructive logins fail
+closed: without the store nobody knows who else is renewing.
+"""
+
+from functools import partial
+
+import attrs
+
+from asyncauth import _transitions as transitions
+from asyncauth._answers import Conflict
+from asyncauth._clock import Clock
+from asyncauth._errors import (
+    CredentialRefusedError,
+    RenewalFailedError,
+    StoreError,
+    StoreUnavailableError,
+    VendorError,
+)
+from asyncauth._events import RenewalStarted, TokenRenewed
+from asyncauth._issue import is_expendable, new_entry, new_id
+from asyncauth._lease import Means
+from asyncauth._ledger import Sighting
+from asyncauth._record import Entry, Mode
+from asyncauth._slot import Held, Slot
+from asyncauth.abc import AuthScheme, Snapshot
+
+
+async def renew_alone(means: Means, slot: Slot, scheme: AuthScheme, error: StoreUnavailableError) -> Held:
+    """Log in without the store, once per process and with back-off.
+
+    Raises:
+        StoreUnavailableError: Renewing alone could harm the other workers.
+        RenewalFailedError: The login failed, a moment ago or now.
+        CredentialRefusedError: The vendor refused the credential.
+    """
+    if not is_expendable(scheme, slot.entry):
+        raise StoreUnavailableError(
+            f"{error}; a one-time refresh token or a login that ends another is not spent without it"
+        ) from error
+    stand_back(means, slot)
+    sighting = means.ledger.last(slot.name) or _own_sighting(means.clock)
+    means.emit(RenewalStarted(key=slot.key, attempt=new_id(), mode=Mode.LOGIN.value))
+    sent_at = means.clock.monotonic()
+    try:
+        token = await means.converse(scheme.login())
+        record = sighting.record
+        era = 0 if record is None else record.era
+        issued_at = sighting.store_time(sent_at)
+        entry = new_entry(token, slot.entry, Mode.LOGIN, scheme, issued_at=issued_at, era=era)
+    except (VendorError, CredentialRefusedError) as failure:
+        slot.unreachable += 1
+        pause = means.policy.backoff_for(slot.unreachable, slot.name)
+        slot.stand_back_until = means.clock.monotonic() + pause
+        if isinstance(failure, CredentialRefusedError):
+            raise
+        reason = type(failure).__name__
+        raise RenewalFailedError(f"renewing failed: {failure}", reason=reason, retry_in=pause) from failure
+    means.later(slot, entry, sighting)
+    return slot.take(entry, sighting, means.policy)
+
+
+def stand_back(means: Means, slot: Slot) -> None:
+    """Refuse a try while this process waits after one of its own that failed.
+
+    Raises:
+        RenewalFailedError: It does.
+    """
+    left = slot.stand_back_until - means.clock.monotonic()
+    if left > 0:
+        raise RenewalFailedError(
+            "this process could not reach the vendor a moment ago",
+            reason="VendorUnreachableError",
+            retry_in=left,
+        )
+
+
+async def store_later(means: Means, slot: Slot, entry: Entry, sighting: Sighting) -> None:
+    """Commit an entry once the store is back; what somebody else stored meanwhile stands."""
+    pause = means.policy.store_timeout
+    while True:
+        await means.clock.sleep(pause)
+        pause = min(2 * pause, 5.0)
+        try:
+            now = means.clock.monotonic()
+            shift = (await means.ledger.look(slot.name)).store_time(now) - sighting.store_time(now)
+            commit = partial(transitions.commit, entry=_moved(entry, shift), policy=means.policy)
+            outcome = await means.ledger.run(slot.name, commit)
+        except StoreUnavailableError:
+            continue
+        except StoreError:
+            return  # an unreadable record: only an explicit `put` replaces it
+        break
+    if not isinstance(outcome.answer, Conflict):
+        mode, life = Mode.LOGIN.value, entry.token.expires_in
+        means.emit(TokenRenewed(key=slot.key, entry_id=entry.id, mode=mode, expires_in=life))
+    elif outcome.answer.entry is not None:
+        slot.take(outcome.answer.entry, outcome.sighting, means.policy)
+    else:
+        slot.drop()
+
+
+def _own_sighting(clock: Clock) -> Sighting:
+    """Stand in for a store that was never seen: its clock is this machine's."""
+    now = clock.monotonic()
+    snapshot = Snapshot(value=None, version="", now=int(clock.wall() * 1000))
+    return Sighting(snapshot=snapshot, record=None, asked_at=now, seen_at=now)
+
+
+def _moved(entry: Entry, shift: int) -> Entry:
+    expires_at = None if entry.expires_at is None else entry.expires_at + shift
+    return attrs.evolve(entry, issued_at=entry.issued_at + shift, expires_at=expires_at)

@@ -1,0 +1,135 @@
+"""One worker's RAM copy of one key: what the fast path looks at."""
+
+import asyncio
+from math import inf
+from typing import final
+
+import attrs
+
+from asyncauth._errors import AuthError
+from asyncauth._key import TokenKey
+from asyncauth._ledger import Sighting
+from asyncauth._policy import RefreshPolicy
+from asyncauth._record import Entry
+from asyncauth.abc import AuthScheme
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False)
+class Held:
+    """An entry, ready for use. Its times are this process' monotonic clock.
+
+    Attributes:
+        entry: As it is stored.
+        usable_until: Its end, less the margin.
+        early_at: When its renewal starts while it still serves.
+        fresh_until: Until then renewing it gains too little to be worth it.
+    """
+
+    entry: Entry
+    usable_until: float
+    early_at: float
+    fresh_until: float
+
+    @classmethod
+    def of(cls, entry: Entry, sighting: Sighting, policy: RefreshPolicy, *, early: bool) -> "Held":
+        """Convert an entry's times from the store's clock, and apply the policy's margins."""
+        if entry.expires_at is None:
+            return cls(entry=entry, usable_until=inf, early_at=inf, fresh_until=-inf)
+        life = (entry.expires_at - entry.issued_at) / 1000
+        ends_at = sighting.local_time(entry.expires_at)
+        return cls(
+            entry=entry,
+            usable_until=ends_at - (policy.margin_for(life) if early else 0.0),
+            early_at=ends_at - policy.early_for(life, entry.id) if early else inf,
+            fresh_until=sighting.local_time(entry.issued_at) + policy.margin_share * life,
+        )
+
+    def serves(self, now: float, min_ttl: float) -> bool:
+        """Tell whether it has this much life left, or is too fresh for a renewal to give more."""
+        return now < self.usable_until and (now + min_ttl <= self.usable_until or now < self.fresh_until)
+
+
+@final
+@attrs.frozen
+class Landing:
+    """How a flight ended: with an entry, with an error for all who wait, or with neither.
+
+    Neither means that the entry at hand stays: a check found it alive, or an early renewal was left
+    to others.
+    """
+
+    held: Held | None = None
+    error: AuthError | None = None
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class Slot:
+    """What a worker knows of one key.
+
+    Attributes:
+        key: Whose token.
+        name: Its record's name in the store.
+        scheme: The vendor's knowledge, as of the first use.
+        held: The entry known last, usable or not.
+        ready: The same, if it may be put on requests: all that the fast path reads.
+        flight: The one renewal under way in this process.
+        watch: The task that waits for other workers' changes.
+        refused: Ids of entries that the vendor refused.
+        early_after: No early renewal before this moment.
+        stand_back_until: This process could not reach the vendor: no try of its own before this.
+        unreachable: How often in a row it could not.
+        excused_until: Until then a refusal is the caller's: the fleet stands back.
+    """
+
+    key: TokenKey
+    name: str
+    scheme: AuthScheme
+    held: Held | None = None
+    ready: Held | None = None
+    flight: "asyncio.Task[Landing] | None" = None
+    watch: "asyncio.Task[None] | None" = None
+    refused: set[str] = attrs.field(factory=set)
+    early_after: float = -inf
+    stand_back_until: float = -inf
+    unreachable: int = 0
+    excused_until: float = -inf
+
+    @property
+    def entry(self) -> Entry | None:
+        """The entry known last."""
+        return None if self.held is None else self.held.entry
+
+    def take(self, entry: Entry, sighting: Sighting, policy: RefreshPolicy) -> Held:
+        """Use an entry from now on."""
+        self.held = held = Held.of(entry, sighting, policy, early=self.scheme.renews_early)
+        self.ready = None if entry.id in self.refused else held
+        return held
+
+    def drop(self) -> None:
+        """Forget the entry: the application logged out."""
+        self.held = self.ready = None
+
+    def refuse(self, entry_id: str) -> None:
+        """Stop using an entry that the vendor refused."""
+        if len(self.refused) > 100:  # noqa: PLR2004 - only the last few matter
+            self.refused.clear()
+        self.refused.add(entry_id)
+        if self.ready is not None and self.ready.entry.id == entry_id:
+            self.ready = None
+
+    def excuse(self, entry_id: str, until: float) -> None:
+        """Go on using an entry that was refused: the fleet does not renew it now.
+
+        A resource that answers 401 whatever the token is must not take the others with it.
+        """
+        self.refused.discard(entry_id)
+        self.excused_until = until
+        if self.held is not None and self.held.entry.id == entry_id:
+            self.ready = self.held
+
+    def usable(self, now: float, min_ttl: float = 0.0) -> Held | None:
+        """Return what may be put on a request that needs this much life."""
+        ready = self.ready
+        return ready if ready is not None and ready.serves(now, min_ttl) else None

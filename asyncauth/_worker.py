@@ -1,0 +1,263 @@
+"""One process' part on one store and event loop: RAM copies, and one flight per key."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, final
+
+import aiohttp
+
+from asyncauth._clock import Clock
+from asyncauth._errors import ClosedError, RenewalFailedError, WaitTimeoutError
+from asyncauth._events import Listener, TokenEvent, TokenGivenUp, TokenRefused
+from asyncauth._flight import Flight
+from asyncauth._flow import bare_session
+from asyncauth._key import TokenKey
+from asyncauth._lease import Means
+from asyncauth._ledger import Ledger, Sighting
+from asyncauth._outage import store_later
+from asyncauth._policy import RefreshPolicy
+from asyncauth._record import Entry
+from asyncauth._slot import Held, Landing, Slot
+from asyncauth._watch import watch
+from asyncauth.abc import AuthScheme, TokenStore
+
+_log = logging.getLogger("asyncauth")
+
+
+@final
+class Worker:
+    """What the sessions, middlewares and managers of one store and event loop share.
+
+    Args:
+        store: Where tokens are shared.
+        policy: The durations.
+        clock: This process' clock.
+        client: A session for conversations with vendors; by default a bare one, made at first use.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore,
+        policy: RefreshPolicy,
+        clock: Clock,
+        client: aiohttp.ClientSession | None = None,
+    ) -> None:
+        self.store = store
+        self.listeners: list[Listener] = []
+        self.users = 0
+        self.closed = False
+        self.means = Means(
+            ledger=Ledger(store, clock, policy),
+            clock=clock,
+            policy=policy,
+            client=self._bare_session,
+            emit=self._emit,
+            later=self._store_later,
+        )
+        self._client = client
+        self._owns_client = client is None
+        self._slots: dict[TokenKey, Slot] = {}
+        self._flights: dict[asyncio.Task[Landing], Flight] = {}
+        self._unsaved: dict[asyncio.Task[None], tuple[Slot, Entry]] = {}
+
+    def slot(self, scheme: AuthScheme) -> Slot:
+        """Return the RAM copy of a scheme's key."""
+        key = scheme.key
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = Slot(key=key, name=self.store.name(key), scheme=scheme)
+            self._slots[key] = slot
+        return slot
+
+    async def obtain(self, slot: Slot, scheme: AuthScheme, min_ttl: float = 0.0) -> Held:
+        """Return an entry that may be put on a request, renewing it if it must be.
+
+        Raises:
+            TokenUnavailableError: There is none, and why.
+            StoreError: The store is needed and does not answer.
+            ClosedError: The worker was closed.
+
+        Cancellation ends the caller's wait; the renewal goes on.
+        """
+        wait = self.means.policy.wait
+        try:
+            async with self.means.clock.timeout(wait):
+                return await self._obtain(slot, scheme, min_ttl)
+        except WaitTimeoutError:
+            raise
+        except TimeoutError:
+            message = f"no token of {slot.key.scheme} came within {wait:g} s; a renewal is under way"
+            raise WaitTimeoutError(message) from None
+
+    async def _obtain(self, slot: Slot, scheme: AuthScheme, min_ttl: float) -> Held:
+        while True:
+            held = slot.usable(self.means.clock.monotonic(), min_ttl)
+            if held is not None:
+                return held
+            task = slot.flight
+            flight = None if task is None else self._flights.get(task)
+            if task is None or flight is None:
+                landing = await _landing(self._take_off(slot, scheme, min_ttl=min_ttl))
+                if landing.held is not None:
+                    return landing.held
+            else:
+                landing = await _landing(task)
+            # What an early renewal failed with is nobody's answer: it left the trying to others.
+            if landing.error is not None and not (flight is not None and flight.early):
+                raise landing.error.again() from landing.error
+
+    async def replace(self, slot: Slot, scheme: AuthScheme, used: Held) -> Held | None:
+        """Return another entry than one that the vendor refused.
+
+        Returns:
+            The entry to send once more with; none if the refusal is the caller's answer, because
+            the fleet stands back from renewing what it has only just renewed.
+
+        Raises:
+            TokenUnavailableError: The renewal failed.
+            StoreError: The store is needed and does not answer.
+        """
+        if self.means.clock.monotonic() < slot.excused_until:
+            return None
+        self.refuse(slot, used)
+        try:
+            return await self.obtain(slot, scheme)
+        except RenewalFailedError as error:
+            if error.reason != "TokenRefusedError":
+                raise
+            until = self.means.clock.monotonic() + (error.retry_in or 0.0)
+            slot.excuse(used.entry.id, until)
+            return None
+
+    def refuse(self, slot: Slot, used: Held) -> None:
+        """Note that the vendor refused an entry: this worker does not send it again."""
+        if used.entry.id not in slot.refused:
+            slot.refuse(used.entry.id)
+            self._emit(TokenRefused(key=slot.key, entry_id=used.entry.id))
+
+    async def verify(self, slot: Slot, scheme: AuthScheme, used: Held) -> Held | None:
+        """Settle a suspicion: another entry to send once more with, or none if the old one lives.
+
+        Raises:
+            TokenUnavailableError: The probe or the renewal failed.
+            StoreError: The store is needed and does not answer.
+        """
+        suspected_at = self.means.clock.monotonic()
+        while slot.flight is not None:
+            await _landing(slot.flight)
+        if slot.ready is not None and slot.ready.entry.id != used.entry.id:
+            return slot.ready
+        landing = await _landing(self._take_off(slot, scheme, suspected_at=suspected_at))
+        if landing.error is not None:
+            raise landing.error.again() from landing.error
+        return landing.held
+
+    def renew_early(self, slot: Slot, scheme: AuthScheme) -> None:
+        """Renew while the entry still serves, with nobody waiting; at most once in `early_pause`."""
+        now = self.means.clock.monotonic()
+        if slot.flight is None and now >= slot.early_after and not self.closed:
+            slot.early_after = now + self.means.policy.early_pause
+            _ = self._take_off(slot, scheme, early=True)
+
+    def rest(self, slot: Slot) -> None:
+        """Follow the key's record from now on."""
+        if slot.watch is None:
+            slot.watch = asyncio.get_running_loop().create_task(watch(self.means, slot))
+
+    def _take_off(
+        self,
+        slot: Slot,
+        scheme: AuthScheme,
+        *,
+        min_ttl: float = 0.0,
+        suspected_at: float | None = None,
+        early: bool = False,
+    ) -> asyncio.Task[Landing]:
+        if self.closed:
+            raise ClosedError("the token manager, session or store was closed")
+        flight = Flight(
+            means=self.means,
+            slot=slot,
+            scheme=scheme,
+            min_ttl=min_ttl,
+            suspected_at=suspected_at,
+            early=early,
+        )
+        task = asyncio.get_running_loop().create_task(flight.run())
+        slot.flight = task
+        self._flights[task] = flight
+        task.add_done_callback(partial(self._landed, slot))
+        self.rest(slot)
+        return task
+
+    def _landed(self, slot: Slot, task: asyncio.Task[Landing]) -> None:
+        flight = self._flights.pop(task)
+        slot.flight = None
+        if task.cancelled():
+            return
+        if (bug := task.exception()) is not None:
+            _log.error("renewing a %s token", slot.key.scheme, exc_info=bug)
+        elif flight.early and (error := task.result().error) is not None:
+            _log.warning("renewing a %s token early: %s", slot.key.scheme, error)
+
+    def _bare_session(self) -> aiohttp.ClientSession:
+        if self._client is None:
+            self._client = bare_session(self.means.policy.request_timeout / 2)
+        return self._client
+
+    def _emit(self, event: TokenEvent) -> None:
+        _log.debug("%s: %s", event.key.scheme, type(event).__name__)
+        for listener in self.listeners:
+            try:
+                listener(event)
+            except Exception:  # noqa: BLE001 - a listener's bug is not the renewal's
+                _log.exception("a token listener failed")
+
+    def _store_later(self, slot: Slot, entry: Entry, sighting: Sighting) -> None:
+        saving = store_later(self.means, slot, entry, sighting)
+        task = asyncio.get_running_loop().create_task(saving)
+        self._unsaved[task] = (slot, entry)
+        task.add_done_callback(lambda done: self._unsaved.pop(done, None))
+
+    async def aclose(self) -> None:
+        """Drain what was sent, give back what was not, and end. May be called again.
+
+        Bounded by the policy's `request_timeout`; a token that could not be stored by then is told
+        of as `TokenGivenUp`.
+        """
+        if self.closed:
+            return
+        self.closed = True
+        for slot in self._slots.values():
+            slot.ready = None  # nobody follows their records any more
+        watches = [slot.watch for slot in self._slots.values() if slot.watch is not None]
+        idle = [task for task, flight in self._flights.items() if not _has_sent(flight)]
+        await _end([*watches, *idle])
+        sent = [*self._flights, *self._unsaved]
+        if sent:
+            await asyncio.wait(sent, timeout=self.means.policy.request_timeout)
+        for slot, entry in list(self._unsaved.values()):
+            self._emit(TokenGivenUp(key=slot.key, entry_id=entry.id))
+        await _end([*self._flights, *self._unsaved])
+        if self._owns_client and self._client is not None:
+            await self._client.close()
+
+
+async def _landing(task: asyncio.Task[Landing]) -> Landing:
+    await asyncio.wait({task})
+    if task.cancelled():
+        raise ClosedError("the token manager, session or store was closed during a renewal")
+    return task.result()
+
+
+def _has_sent(flight: Flight) -> bool:
+    return flight.lease is not None and flight.lease.sent
+
+
+async def _end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)

@@ -1,0 +1,196 @@
+"""What the OAuth 2 schemes share: how a client proves itself, and how a token endpoint answers (RFC 6749)."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, final
+from urllib.parse import quote_plus
+
+import attrs
+from yarl import URL
+
+from asyncauth._errors import (
+    AuthError,
+    CredentialRefusedError,
+    GrantRefusedError,
+    UnreadableAnswerError,
+    VendorFailedError,
+)
+from asyncauth._exchange import AuthRequest, AuthResponse, basic_auth
+from asyncauth._token import Secret, Token
+from asyncauth.schemes._answers import is_success, life_of, number, raise_for_failure, shown, token_text
+
+ClientAuth = Literal["basic", "body"]
+
+_NAMED = {"access_token", "token_type", "expires_in", "refresh_token", "refresh_expires_in", "scope"}
+
+# RFC 6749, section 5.2. Keycloak says unauthorized_client for a wrong secret too. None of these gets
+# better by asking again, so all of them count as the credential's: one try for the whole fleet.
+_ADVICE = {
+    "invalid_client": "check client_id, client_secret and how the client has to authenticate",
+    "unauthorized_client": "check client_id and client_secret, and that this client may use this grant",
+    "invalid_request": "the server misses a parameter or does not like one",
+    "invalid_scope": "check the scopes that are asked for",
+    "unsupported_grant_type": "this server does not offer this grant to the client",
+}
+
+# RFC 6749, section 4.1.2.1: there they stand in for 500 and 503; some servers use them here as well.
+_PASSING = {"server_error", "temporarily_unavailable"}
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Client:
+    """A client at its token endpoint.
+
+    Attributes:
+        token_url: The token endpoint.
+        client_id: The client's name.
+        client_secret: None for a public client, which only names itself (section 3.2.1).
+        auth: Whether the secret goes into a Basic header or into the body (section 2.3.1).
+        urlencode_basic: Whether id and secret are form-encoded before Basic encodes them.
+    """
+
+    token_url: URL
+    client_id: str
+    client_secret: Secret | None
+    auth: ClientAuth = "basic"
+    urlencode_basic: bool = True
+
+    def request(self, fields: Mapping[str, str], url: URL | None = None) -> AuthRequest:
+        """Return an authenticated request with these form fields, to the token endpoint by default."""
+        headers = {"Accept": "application/json"}
+        if self.client_secret is None:
+            fields = {**fields, "client_id": self.client_id}
+        elif self.auth == "body":
+            secret = self.client_secret.reveal()
+            fields = {**fields, "client_id": self.client_id, "client_secret": secret}
+        else:
+            headers["Authorization"] = self._basic(self.client_secret)
+        return AuthRequest.form(url or self.token_url, fields, headers)
+
+    def _basic(self, secret: Secret) -> str:
+        pair = (self.client_id, secret.reveal())
+        user, password = map(quote_plus, pair) if self.urlencode_basic else pair
+        return basic_auth(user, password)
+
+    def secrets(self, spent: Token | None = None) -> list[str]:
+        """Return every text that was sent and that no message may repeat."""
+        texts = [] if spent is None or spent.refresh_token is None else [spent.refresh_token.reveal()]
+        if self.client_secret is not None:
+            texts += [self.client_secret.reveal(), self._basic(self.client_secret).removeprefix("Basic ")]
+        return texts
+
+    def refreshing(self, token: Token, scope: tuple[str, ...] = ()) -> AuthRequest:
+        """Return the request of section 6.
+
+        Raises:
+            GrantRefusedError: There is no refresh token to send.
+        """
+        if token.refresh_token is None:
+            raise GrantRefusedError("the stored token has no refresh token: authorize again, then put it")
+        fields = {"grant_type": "refresh_token", "refresh_token": token.refresh_token.reveal()}
+        return self.request({**fields, **scope_field(scope)})
+
+    def token(self, response: AuthResponse, scope: tuple[str, ...] = (), spent: Token | None = None) -> Token:
+        """Return the token of a successful answer (section 5.1).
+
+        Args:
+            response: What the token endpoint answered.
+            scope: What was asked for; it counts as granted where the answer names no other.
+            spent: The token whose refresh token was sent. What the answer does not repeat is carried
+                over from it: the refresh token, the scope, the subject and the vendor's other words.
+
+        Raises:
+            GrantRefusedError: The refresh token is refused for good.
+            CredentialRefusedError: The client is refused, or what it asks for.
+            VendorError: Anything else that is no token.
+        """
+        answer = self._answer(response, spent)
+        _check_type(response, answer)
+        fresh = token_text(response, answer, "refresh_token") if answer.get("refresh_token") else None
+        token = Token(
+            access_token=token_text(response, answer, "access_token"),
+            expires_in=_life(response, answer, rotated=spent is not None and fresh is not None),
+            refresh_token=fresh,
+            refresh_expires_in=_refresh_life(answer) if fresh else None,
+            scope=_granted(answer) or scope,
+            extra={name: answer[name] for name in answer.keys() - _NAMED},
+        )
+        return token if spent is None else _carried_over(token, spent)
+
+    def _answer(self, response: AuthResponse, spent: Token | None) -> dict[str, Any]:
+        raise_for_failure(response)
+        answer = response.json_object() if is_success(response) else _error_object(response)
+        # Some servers answer an error with 200; no token comes with one.
+        if is_success(response) and not answer.get("error"):
+            return answer
+        raise self._refusal(response, answer, spent)
+
+    def _refusal(self, response: AuthResponse, answer: Mapping[str, Any], spent: Token | None) -> AuthError:
+        code = answer.get("error")
+        if not isinstance(code, str) and response.status != 401:  # noqa: PLR2004
+            return UnreadableAnswerError(f"{response} is not what a token endpoint says: is its URL right?")
+        text = self._explain(response, answer, spent)
+        if code in _PASSING:
+            return VendorFailedError(text)
+        # A code that section 5.2 does not know, in answer to a refresh, is most likely about the
+        # refresh token; where a login is possible it will tell.
+        about_grant = code == "invalid_grant" or (code not in _ADVICE and response.status != 401)  # noqa: PLR2004
+        refused = GrantRefusedError if about_grant and spent is not None else CredentialRefusedError
+        return refused(text)
+
+    def _explain(self, response: AuthResponse, answer: Mapping[str, Any], spent: Token | None) -> str:
+        code = str(answer.get("error", "invalid_client"))
+        secrets = self.secrets(spent)
+        words = (shown(code, secrets), shown(answer.get("error_description"), secrets), _ADVICE.get(code, ""))
+        return f"{response}: " + "; ".join(filter(None, words))
+
+
+def scope_field(scope: tuple[str, ...]) -> dict[str, str]:
+    """Return the form field for scopes; without any, what the client is allowed or had counts."""
+    return {"scope": " ".join(scope)} if scope else {}
+
+
+def _carried_over(token: Token, spent: Token) -> Token:
+    return attrs.evolve(
+        token,
+        refresh_token=token.refresh_token or spent.refresh_token,
+        scope=token.scope or spent.scope,
+        subject=spent.subject,
+        extra={**spent.extra, **token.extra},
+    )
+
+
+def _error_object(response: AuthResponse) -> dict[str, Any]:
+    try:
+        return response.json_object()
+    except UnreadableAnswerError:
+        return {}
+
+
+def _check_type(response: AuthResponse, answer: Mapping[str, Any]) -> None:
+    # Section 7.1: a type that the client does not understand must not be used. Case means nothing.
+    kind = answer.get("token_type", "Bearer")
+    if not isinstance(kind, str) or kind.lower() != "bearer":
+        raise UnreadableAnswerError(f"{response} brings a token of another type than Bearer")
+
+
+def _life(response: AuthResponse, answer: Mapping[str, Any], *, rotated: bool) -> float | None:
+    try:
+        return life_of(response, answer)
+    except UnreadableAnswerError:
+        # The old refresh token is spent: to refuse this answer would lose the new one. An unknown
+        # life costs at most one request that is answered with 401.
+        if rotated:
+            return None
+        raise
+
+
+def _refresh_life(answer: Mapping[str, Any]) -> float | None:
+    # Keycloak writes 0 for "not stated" (its plain number field has no other way to be empty).
+    seconds = number(answer.get("refresh_expires_in"))
+    return seconds if seconds is not None and seconds > 0 else None
+
+
+def _granted(answer: Mapping[str, Any]) -> tuple[str, ...]:
+    scope = answer.get("scope")
+    return tuple(scope.split()) if isinstance(scope, str) else ()
