@@ -33,6 +33,15 @@ from asyncauth._writing import (
 
 def acquire(view: View, ask: Ask, policy: RefreshPolicy) -> Step:
     """Ask for the right to renew. The first rule that fits answers."""
+    step = _first_rule(view, ask, policy)
+    went_back = view.record is not None and view.now < view.record.written_at
+    if step.record is not None or not went_back:
+        return step
+    # Moved deadlines have to be stored: else each look would move them again, and they never come.
+    return write(view, current(view), step.answer, policy, wake=False)
+
+
+def _first_rule(view: View, ask: Ask, policy: RefreshPolicy) -> Step:
     record = current(view)
     entry, now = record.entry, view.now
     if _worth_putting_back(view.record, ask):
@@ -94,8 +103,9 @@ def _worth_putting_back(record: Record | None, ask: Ask) -> bool:
     if seen is None:
         return False
     stored = None if record is None else record.entry
-    behind = record is None or (stored is not None and stored.is_older_than(seen))
     era = 0 if record is None else record.era
+    # A record without an entry may be from before the entry's authorization: a logout, rolled back to.
+    behind = era <= seen.era if stored is None else stored.is_older_than(seen)
     return behind and (seen.one_time or (seen.era > era and not ask.login_is_destructive))
 
 

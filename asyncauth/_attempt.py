@@ -172,6 +172,7 @@ class Attempt:
         if self.seen_refused and base is not None and same_credential(base.token, entry.token):
             again = TokenRefusedError("the vendor gave the very token again that it refuses")
             raise await lease.fail(again, definite=True)
+        lease.slot.committing = entry.id
         outcome = await self._commit_until_answered(entry)
         if outcome is None:
             self._means.later(lease.slot, entry, lease.sighting)

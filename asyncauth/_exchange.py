@@ -14,6 +14,10 @@ from yarl import URL
 from asyncauth._errors import UnreadableAnswerError
 
 
+def _no_headers() -> CIMultiDictProxy[str]:
+    return CIMultiDictProxy(CIMultiDict())
+
+
 def _frozen_headers(value: Mapping[str, str]) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(CIMultiDict(value))
 
@@ -41,7 +45,7 @@ class AuthRequest:
 
     method: str
     url: URL
-    headers: CIMultiDictProxy[str] = attrs.field(factory=dict, converter=_frozen_headers, eq=False)
+    headers: CIMultiDictProxy[str] = attrs.field(factory=_no_headers, converter=_frozen_headers, eq=False)
     body: bytes = b""
 
     @classmethod
@@ -80,7 +84,7 @@ class AuthResponse:
     """
 
     status: int
-    headers: CIMultiDictProxy[str] = attrs.field(factory=dict, converter=_frozen_headers, eq=False)
+    headers: CIMultiDictProxy[str] = attrs.field(factory=_no_headers, converter=_frozen_headers, eq=False)
     body: bytes = b""
     url: URL = attrs.field(factory=lambda: URL("http://localhost/"))
     received_at: float = 0.0

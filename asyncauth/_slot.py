@@ -74,6 +74,7 @@ class Slot:
         scheme: The vendor's knowledge, as of the first use.
         held: The entry known last, usable or not.
         ready: The same, if it may be put on requests: all that the fast path reads.
+        committing: The id of the entry that this worker is storing.
         flight: The one renewal under way in this process.
         watch: The task that waits for other workers' changes.
         refused: Ids of entries that the vendor refused.
@@ -88,6 +89,7 @@ class Slot:
     scheme: AuthScheme
     held: Held | None = None
     ready: Held | None = None
+    committing: str | None = None
     flight: "asyncio.Task[Landing] | None" = None
     watch: "asyncio.Task[None] | None" = None
     refused: set[str] = attrs.field(factory=set)

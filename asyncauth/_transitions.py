@@ -83,7 +83,9 @@ def restore(view: View, entry: Entry, policy: RefreshPolicy) -> Step:
 def put(view: View, entry: Entry, policy: RefreshPolicy) -> Step:
     """Store a new authorization: it begins a new era and clears everything else."""
     record = current(view)
-    if is_same(record.entry, entry):
+    stored = record.entry
+    # After an unknown outcome somebody may have renewed it already: its refresh token is spent.
+    if stored is not None and entry.id in (stored.id, *stored.ancestors):
         return Step(answer=Same())
     era = max(view.now, record.era + 1)
     cleared = Record(incarnation=record.incarnation, had_one_time=record.had_one_time)

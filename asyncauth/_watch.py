@@ -44,6 +44,8 @@ async def watch(means: Means, slot: Slot) -> None:
 async def _observe(means: Means, slot: Slot, sighting: Sighting) -> None:
     own, record = slot.entry, sighting.record
     stored = None if record is None else record.entry
+    if stored is not None and stored.id == slot.committing:
+        return
     if stored is not None and (own is None or _replaces(stored, own)):
         slot.take(stored, sighting, means.policy)
         means.emit(TokenAdopted(key=slot.key, entry_id=stored.id))
