@@ -26,6 +26,7 @@ _VALUES = (b"", b"\0", bytes(range(256)), b"\r\n\xff" * 1000, bytes(1024 * 1024)
 _WRITES = 12
 _HANDLES = 2
 _TASKS = 20
+_DAY = 86_400.0
 
 
 @promise
@@ -137,20 +138,20 @@ async def removed_is_nothing(factory: StoreFactory) -> None:
 async def kept_as_long_as_asked(factory: StoreFactory) -> None:
     """`keep` lets a value be dropped after so many seconds, never before; each write sets it anew."""
     async with factory() as store:
-        names = draw_name(), draw_name(), draw_name()
-        keeps = 0.1, 0.1, 90 * 86_400.0
-        short, renewed, long = [
-            await store.write(name, b"kept", await store.read(name), keep=keep)
-            for name, keep in zip(names, keeps, strict=True)
-        ]
-        require(short.value == b"kept", "`write` returned no value for one with `keep`")
-        renewed = await store.write(names[1], b"kept", renewed)
+        short, long, longest, renewed = (draw_name() for _ in range(4))
+        first = await _keep(store, short, 0.1)
+        later = {name: await _keep(store, name, keep) for name, keep in ((long, 60.0), (longest, 90 * _DAY))}
+        later[renewed] = await store.write(renewed, b"kept", await _keep(store, renewed, 0.1))
         await asyncio.sleep(0.2)
-        await require_stored(
-            store, names[1], renewed, "a later write without `keep` was dropped all the same"
-        )
-        await require_stored(store, names[2], long, "a value was dropped before its time")
-        await _require_whole_or_gone(store, names[0], short)
+        for name, written in later.items():
+            await require_stored(store, name, written, "a value was dropped before its time")
+        await _require_whole_or_gone(store, short, first)
+
+
+async def _keep(store: TokenStore, name: str, keep: float) -> Snapshot:
+    written = await store.write(name, b"kept", await store.read(name), keep=keep)
+    require(written.value == b"kept", "`write` returned no value for one with `keep`")
+    return written
 
 
 async def _require_whole_or_gone(store: TokenStore, name: str, written: Snapshot) -> None:

@@ -153,6 +153,7 @@ class Emulator(ABC):
     async def __aenter__(self) -> Self:
         self._table = self.routes()
         self._prefixes = tuple(path[:-1] for path in self._table if path.endswith("/*"))
+        # The bare server: routing, access log and middlewares of an application cost more than the vendor.
         server = web.Server(self._serve, access_log=None)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
         async with AsyncExitStack() as stack:
@@ -177,6 +178,7 @@ class Emulator(ABC):
         if self.record:
             self.requests.append(request)
         route = self._find(request.path)
+        # On arrival: a token call that a fault keeps from the vendor was sent all the same.
         self._count(route.scope)
         reply = await self._converse(route, request, Connection(self.clock, raw.transport))
         if reply.delay:
@@ -219,12 +221,14 @@ class Emulator(ABC):
 async def _receive(raw: web.BaseRequest) -> ReceivedRequest:
     kept = bytearray()
     size = 0
+    # Read piece by piece: aiohttp refuses to read more than a MiB at once, and uploads are larger.
     if raw.can_read_body:
         async for chunk in raw.content.iter_any():
             kept += chunk[: _KEPT_BODY - len(kept)]
             size += len(chunk)
     return ReceivedRequest(
         method=raw.method,
+        # The parsed URL is normalised; this is what was sent.
         path_qs=raw.raw_path,
         url=raw.rel_url,
         headers=raw.headers,

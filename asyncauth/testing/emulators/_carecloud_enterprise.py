@@ -144,6 +144,7 @@ class EnterpriseInterface(CareCloudProject):
         return text, token
 
     def _logout(self, request: ReceivedRequest) -> Reply:
+        # A dead token cannot log out, not even another one.
         self._admit(request)
         fields = request.json_object() or {}
         _require(fields, _APPLICATION, "bearer_token")
@@ -183,11 +184,17 @@ class EnterpriseInterface(CareCloudProject):
 
 
 def _require(fields: Mapping[str, object], *names: str) -> None:
-    missing = [(name, "required") for name in names if name not in fields]
-    empty = [(name, "empty") for name in names if name in fields and not isinstance(fields[name], str)]
-    empty += [(name, "empty") for name in names if fields.get(name) == ""]
-    if missing or empty:
-        raise invalid_params(*missing, *empty)
+    problems = [(name, reason) for name in names if (reason := _problem(fields, name))]
+    if problems:
+        raise invalid_params(*problems)
+
+
+def _problem(fields: Mapping[str, object], name: str) -> str:
+    if name not in fields:
+        return "required"
+    if fields[name] in ("", None):
+        return "empty"
+    return "" if isinstance(fields[name], str) else "invalid_value_format"
 
 
 def _unauthorized(kind: str) -> RefusalError:

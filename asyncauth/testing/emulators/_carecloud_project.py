@@ -57,6 +57,7 @@ class CareCloudProject(Emulator):
         now = self.clock.wall()
         while self._recent and now - self._recent[0] >= 1:
             self._recent.popleft()
+        # Declined requests do not count, so that a client which backs off gets through.
         if len(self._recent) >= self.rate_limit:
             raise RefusalError("rate", Reply(status=429))
         self._recent.append(now)

@@ -37,6 +37,7 @@ class Connection:
     def cut(self) -> Reply:
         """Close the connection at once; the returned reply reaches nobody."""
         if self._transport is not None:
+            # Not `close`, which would still send what is buffered.
             self._transport.abort()
         return Reply()
 
@@ -132,6 +133,7 @@ class Hold(Fault):
 
     when: When = attrs.field(default="before", kw_only=True)
     arrived: asyncio.Event = attrs.field(init=False, factory=asyncio.Event, repr=False)
+    # Events, because a fault is frozen: requests that hang see what was decided for all of them.
     _over: asyncio.Event = attrs.field(init=False, factory=asyncio.Event, repr=False)
     _dropped: asyncio.Event = attrs.field(init=False, factory=asyncio.Event, repr=False)
 

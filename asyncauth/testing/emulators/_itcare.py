@@ -67,6 +67,7 @@ class ITCareEmulator(KeycloakRealm):
         }
 
     def _token(self, request: ReceivedRequest) -> Reply:
+        # TokenEndpoint checks in this order: realm, grant type, client, repeated fields.
         form = request.form()
         self._check_realm()
         grant = form.get("grant_type")
@@ -130,6 +131,7 @@ class ITCareEmulator(KeycloakRealm):
         if not client.user_enabled:
             name = f"service-account-{client_id}"
             raise oauth_refusal("invalid_request", f"User '{name}' disabled", status=401)
+        # No look at `refresh_token`: the handler is chosen by the grant type alone.
         asked = form.get("scope", "")
         if not set(asked.split()) <= self.scopes:
             raise oauth_refusal("invalid_scope", f"Invalid scopes: {asked}")
@@ -145,6 +147,7 @@ class ITCareEmulator(KeycloakRealm):
 
     def _answer(self, client_id: str, scope: str, session: KeycloakSession | None) -> Reply:
         text, access = self.issue("access", client_id, scope, session)
+        # Numbers are never left out: a lifetime that there is none of is 0.
         body: dict[str, object] = {
             "access_token": text,
             "expires_in": int(access.expires - access.issued),
@@ -165,6 +168,7 @@ class ITCareEmulator(KeycloakRealm):
         client_id = self._authenticate(request, form)
         if "refresh_token" not in form:
             raise oauth_refusal("invalid_request", "No refresh token")
+        # A session may be ended with a refresh token that is too old to refresh it.
         self.end_sessions(self.refreshable(form["refresh_token"], client_id, logout=True))
         return Reply(status=204)
 
@@ -177,6 +181,7 @@ class ITCareEmulator(KeycloakRealm):
             # Keycloak reports this failure with the status of a success.
             raise oauth_refusal("invalid_token", "Invalid token", status=200)
         if token.kind == "refresh":
+            # All sessions of that user end, and all workers share one service account user.
             self.end_sessions(*[s for s in self._sessions.values() if s.client_id == client_id])
         elif self.profile == "kc11":
             raise oauth_refusal("unsupported_token_type", "Unsupported token type")
@@ -214,6 +219,7 @@ class ITCareEmulator(KeycloakRealm):
         if not self._valid(text, token, introspect=self.api_validation == "introspect"):
             expired = self.clock.wall() >= token.expires + self.leeway
             raise self._unauthorized("expired" if expired else "revoked")
+        # Refusals of the API have no body at all, a 403 as little as a 401.
         definition = request.path.split("/")[2]
         if definition in self.clients[token.client_id].forbidden:
             raise RefusalError("forbidden", Reply(status=403))

@@ -140,6 +140,7 @@ class KeycloakRealm(Emulator):
     ) -> tuple[str, KeycloakToken]:
         """Sign a token that ends with its session at the latest."""
         now = self.clock.wall()
+        # The idle time slides with each refresh; the session's own end caps both lifetimes.
         expires = now + (self.access_lifetime if kind == "access" else self.session_idle)
         if session is not None:
             expires = min(expires, session.started + self.session_max)
@@ -154,6 +155,7 @@ class KeycloakRealm(Emulator):
         token = self._tokens.get(text)
         if token is None or token.kind != "refresh" or token.session is None:
             raise _invalid("Invalid refresh token")
+        # RFC 7519, section 4.1.4: refused on or after its expiry; no tolerance here.
         if self.clock.wall() >= token.expires and not logout:
             raise _invalid("Token is not active")
         if token.client_id != client_id:
@@ -174,6 +176,7 @@ class KeycloakRealm(Emulator):
             raise _invalid("Session doesn't have required client")
         if self.revoke_refresh:
             self._use_up(text, token, session)
+        # Only now: a refused refresh keeps no session alive.
         session.refreshed = self.clock.wall()
         return session, token.scope
 

@@ -57,6 +57,7 @@ class ReceivedRequest:
         if encoded is None:
             return None
         try:
+            # RFC 7617, section 2: the user name has no colon, the password may have.
             user, colon, password = b64decode(encoded, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return None
@@ -84,6 +85,7 @@ class ReceivedRequest:
 
 
 def _multipart(kind: str, body: bytes) -> MultiDict[str]:
+    # A form is a MIME message without its head (RFC 7578), which the standard library reads.
     message: Message = message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
     fields = MultiDict[str]()
     for part in message.walk():

@@ -63,6 +63,7 @@ class SimpliciteEmulator(SimpliciteTokens):
         }
 
     def _login(self, request: ReceivedRequest) -> Reply:
+        # Options may stand in the query of a POST whose form has the credentials.
         fields = request.form()
         fields.extend(request.query)
         oauth2 = fields.get("_oauth2") == "true" or fields.get("_output") == "oauth2"
@@ -123,7 +124,7 @@ class SimpliciteEmulator(SimpliciteTokens):
         }
         if not self.modern:
             return {**person, "sessionid": session_id or f"{row.serial:032X}"}
-        # datetime keeps microseconds; the vendor's both members have milliseconds.
+        # Both members name one instant, to the millisecond.
         expiry = int(row.expires * 1000)
         moment = datetime.fromtimestamp(expiry / 1000, UTC).isoformat(timespec="milliseconds")
         return {
@@ -140,6 +141,7 @@ class SimpliciteEmulator(SimpliciteTokens):
         text = self.bearer(request)
         if text is None:
             raise self._unauthorized("missing")
+        # The row is everybody's: with reuse, all holders are logged out.
         self._used(request, text).deleted = True
         if self._wants_json(request, MultiDict(request.query)):
             return Reply.json({"message": "Logged out"})
@@ -170,6 +172,7 @@ class SimpliciteEmulator(SimpliciteTokens):
             return row.login, row.serial
         if is_malformed(request) and self.profile in {"v3", "v6"}:
             raise self._unauthorized("malformed")
+        # From 5.2 Basic is ignored outside the login, and whoever is nobody is `public`.
         if self.modern or is_malformed(request):
             return "public", None
         login, password = basic_of(request) or ("", "")

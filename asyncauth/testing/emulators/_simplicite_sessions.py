@@ -141,6 +141,7 @@ class SimpliciteTokens(Emulator):
             return "unknown"
         if not self.row_lives(row):
             return "deleted" if row.deleted else "expired"
+        # Later versions have a technical session of their own and need no cookie.
         if self.profile == "v3":
             session = self._sessions.get(_cookie(request, "JSESSIONID"))
             if session is None or session.row is not row:
@@ -153,6 +154,7 @@ class SimpliciteTokens(Emulator):
 
     def bearer(self, request: ReceivedRequest) -> str | None:
         """Return the token that a request carries; the custom header wins, the URL comes last."""
+        # The custom header is for places where a proxy uses `Authorization` itself.
         for header in (CUSTOM_HEADER, "Authorization"):
             text = request.credentials("bearer", header)
             if text is not None:
