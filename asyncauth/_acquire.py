@@ -53,7 +53,7 @@ def _first_rule(view: View, ask: Ask, policy: RefreshPolicy) -> Step:
     if (refusal := _standing_refusal(record, ask, now)) is not None:
         return Step(answer=refusal)
     if not ask.can_login and (entry is None or entry.token.refresh_token is None):
-        return Step(answer=Absent())
+        return Step(answer=Absent(logged_out=entry is None and record.era > 0))
     if record.failure is not None and now < record.failure.retry_at:
         return Step(answer=BackOff(record.failure.reason, to_seconds(record.failure.retry_at - now)))
     if _refused_too_soon(entry, ask, now, policy):

@@ -81,7 +81,9 @@ class Refused:
 @final
 @attrs.frozen
 class Absent:
-    """Nobody has authorized yet."""
+    """Nobody has authorized yet, or not since the application logged out."""
+
+    logged_out: bool = False
 
 
 @final

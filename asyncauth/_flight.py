@@ -45,6 +45,7 @@ from asyncauth.abc import AuthScheme, Liveness
 _LOOK_AT_HOLDER = 0.05
 """Seconds between looks at a holder's process, where the store knows whether it lives."""
 _SHORTEST_WAIT = 0.005
+_LOGGED_OUT = "the application logged this token out: somebody has to authorize again"
 
 
 @final
@@ -167,7 +168,7 @@ class Flight:
         self._seen = None
         self.means.emit(TokenForgotten(key=self.slot.key))
         if not self.scheme.can_login:
-            raise LoggedOutError("the application logged this token out: somebody has to authorize again")
+            raise LoggedOutError(_LOGGED_OUT)
 
     async def _use(self, grant: Grant, outcome: Outcome) -> tuple[bool, Held | None]:
         base, own = grant.base, self.slot.entry
@@ -228,6 +229,8 @@ class Flight:
 
     def _error(self, no: Refused | BackOff | Absent) -> TokenUnavailableError:
         """Return what callers are told where another attempt, or nobody's, is the answer."""
+        if isinstance(no, Absent) and no.logged_out:
+            return LoggedOutError(_LOGGED_OUT)
         if isinstance(no, Absent):
             return AuthorizationRequiredError(
                 f"no authorization is stored for {self.slot.key.scheme}: store one with put()"

@@ -4,16 +4,19 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from asyncauth._errors import ConfigurationError
 from asyncauth.abc import TokenStore
 
-_GROUP = "asyncauth.stores"
+# Read with the imports, because it searches the disk: `open_store` is called in event loops.
+_POINTS = {point.name: point for point in entry_points(group="asyncauth.stores")}
 
 
 def open_store(url: str, **options: Any) -> TokenStore:
-    """Return the token store that a URL describes. It does no I/O: use the store with `async with`.
+    """Return the token store that a URL describes: use it with `async with`.
+
+    It connects to nothing and reads no file, but for the module of the store when it is not imported yet.
 
     Built in: `memory://`; `file:///var/lib/app/tokens`; `redis://host:6379/0`, `rediss://host`,
     `unix:///path/to/socket` with the extra `redis`. Options may stand in the URL's query
@@ -32,12 +35,11 @@ def open_store(url: str, **options: Any) -> TokenStore:
         ConfigurationError: The scheme or an option is unknown, or the store's library is missing; the
             message names what there is, and what to install.
     """
-    schemes = {point.name: point for point in entry_points(group=_GROUP)}
     scheme, separator, _ = url.partition("://")
-    point = schemes.get(scheme.lower())
+    point = _POINTS.get(scheme.lower())
     if point is None:
         what = f"no store for {scheme!r} URLs" if separator else "a store's URL starts with <scheme>://"
-        raise ConfigurationError(f"{what}; known schemes: {', '.join(sorted(schemes))}")
+        raise ConfigurationError(f"{what}; known schemes: {', '.join(sorted(_POINTS))}")
     store = _load(point).from_url(url, **options)
     if not isinstance(store, TokenStore):
         raise ConfigurationError(f"the entry point {point.value} makes no TokenStore")
@@ -77,7 +79,7 @@ def taken_options(
     Raises:
         ConfigurationError: An option is unknown, is there twice, or cannot be read.
     """
-    parts = urlsplit(url)
+    parts = split_url(url)
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     names = [name for name, _ in pairs]
     unknown = set(names) - known.keys() - left
@@ -111,13 +113,26 @@ def flag(text: str) -> bool:
     return values[text.lower()]
 
 
+def split_url(url: str) -> SplitResult:
+    """Return the parts of a URL.
+
+    Raises:
+        ConfigurationError: It has no such parts. The message shows nothing of it.
+    """
+    try:
+        return urlsplit(url)
+    except ValueError:
+        # Python's own message may quote the part with the password.
+        raise ConfigurationError("the store's URL cannot be read") from None
+
+
 def path_of(url: str) -> str:
     """Return the absolute path of a `file` URL (RFC 8089).
 
     Raises:
         ConfigurationError: It names another host, or no absolute path.
     """
-    parts = urlsplit(url)
+    parts = split_url(url)
     if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
         raise ConfigurationError("a file URL has an absolute path and no host: file:///var/lib/app/tokens")
     return unquote(parts.path)

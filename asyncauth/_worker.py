@@ -235,10 +235,9 @@ class Worker:
         watches = [slot.watch for slot in self._slots.values() if slot.watch is not None]
         idle = [task for task, flight in self._flights.items() if not _has_sent(flight)]
         await _end([*watches, *idle])
-        sent = [*self._flights, *self._unsaved]
-        if sent:
-            await asyncio.wait(sent, timeout=self.means.policy.request_timeout)
-        for slot, entry in list(self._unsaved.values()):
+        if self._flights:
+            await asyncio.wait(self._flights, timeout=self.means.policy.request_timeout)
+        for slot, entry in self._unsaved.values():  # a login replaces them: not worth a wait
             self._emit(TokenGivenUp(key=slot.key, entry_id=entry.id))
         await _end([*self._flights, *self._unsaved])
         if self._owns_client and self._client is not None:

@@ -1,9 +1,13 @@
-"""What every test gets: a loop that must not be blocked."""
+"""What every test gets: a loop that must not be blocked; and a world to test the core in."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+
+from worlds import Fleet, a_fleet
+
+pytest_plugins = ["redis_fixtures"]
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +15,10 @@ def _unblocked_loop() -> Iterator[BlockBuster]:
     """Fail a test in which our code blocks the event loop with files, sleeps or sockets."""
     with blockbuster_ctx(scanned_modules=["asyncauth", "asyncauth_stores"]) as guard:
         yield guard
+
+
+@pytest.fixture
+async def fleet() -> AsyncIterator[Fleet]:
+    """One clock, one place for tokens, one OAuth 2 server, and as many workers as wanted."""
+    async with a_fleet() as world:
+        yield world
