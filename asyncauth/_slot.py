@@ -106,7 +106,9 @@ class Slot:
     def take(self, entry: Entry, sighting: Sighting, policy: RefreshPolicy) -> Held:
         """Use an entry from now on."""
         self.held = held = Held.of(entry, sighting, policy, early=self.scheme.renews_early)
-        self.ready = None if entry.id in self.refused else held
+        # A bare refresh token is renewed before its first use.
+        bare = entry.token.access_token is None and not entry.token.cookies
+        self.ready = None if bare or entry.id in self.refused else held
         return held
 
     def drop(self) -> None:

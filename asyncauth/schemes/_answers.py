@@ -15,6 +15,9 @@ from asyncauth._token import is_printable
 # Some servers write "never" as a huge number. Ten years is as good, and no date overflows.
 _LONGEST = 10 * 365 * 86_400.0
 
+# Seconds: one that `Date` cuts off, one for the answer's way.
+_AGREEMENT = 2.0
+
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
 
 # How much of an error description helps, and how many characters in a row give a secret away.
@@ -58,9 +61,15 @@ def server_time(response: AuthResponse) -> float | None:
 
 
 def now_of(response: AuthResponse) -> float:
-    """Return when the answer was given: by the server's clock, else by this machine's."""
+    """Return when the answer was given, by the server's clock as far as one can tell.
+
+    `Date` has whole seconds. A clock of this machine that agrees with it is the finer one; one that
+    does not is the wrong one.
+    """
     stated = server_time(response)
-    return response.received_at if stated is None else stated
+    if stated is None or stated <= response.received_at < stated + _AGREEMENT:
+        return response.received_at
+    return stated
 
 
 def _http_date(text: str) -> float | None:

@@ -12,7 +12,8 @@ from asyncauth._exchange import AuthResponse
 _MAYBE = {
     400: "a field was not accepted: check the application id, login and password",
     401: "login or password may be wrong",
-    403: "the user may be missing in the group webservice, the application id wrong, or the interface closed",
+    403: "login, password or application id may be wrong, the user missing in the group webservice, "
+    "or the interface closed to the application",
 }
 
 _FIELDS = {

@@ -9,6 +9,7 @@ from yarl import URL
 
 from asyncauth._errors import (
     AuthError,
+    ConfigurationError,
     CredentialRefusedError,
     GrantRefusedError,
     UnreadableAnswerError,
@@ -54,6 +55,11 @@ class Client:
     client_secret: Secret | None
     auth: ClientAuth = "basic"
     urlencode_basic: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        # RFC 7617, section 2: Basic splits at the first colon.
+        if self.auth == "basic" and not self.urlencode_basic and ":" in self.client_id:
+            raise ConfigurationError("client_id has a colon in it, which Basic carries only form-encoded")
 
     def request(self, fields: Mapping[str, str], url: URL | None = None) -> AuthRequest:
         """Return an authenticated request with these form fields, to the token endpoint by default."""
@@ -113,7 +119,7 @@ class Client:
             refresh_token=fresh,
             refresh_expires_in=_refresh_life(answer) if fresh else None,
             scope=_granted(answer) or scope,
-            extra={name: answer[name] for name in answer.keys() - _NAMED},
+            extra={name: value for name, value in answer.items() if name not in _NAMED},
         )
         return token if spent is None else _carried_over(token, spent)
 
@@ -126,23 +132,12 @@ class Client:
         raise self._refusal(response, answer, spent)
 
     def _refusal(self, response: AuthResponse, answer: Mapping[str, Any], spent: Token | None) -> AuthError:
-        code = answer.get("error")
-        if not isinstance(code, str) and response.status != 401:  # noqa: PLR2004
+        code = _code(response, answer)
+        if not code:
             return UnreadableAnswerError(f"{response} is not what a token endpoint says: is its URL right?")
-        text = self._explain(response, answer, spent)
-        if code in _PASSING:
-            return VendorFailedError(text)
-        # A code that section 5.2 does not know, in answer to a refresh, is most likely about the
-        # refresh token; where a login is possible it will tell.
-        about_grant = code == "invalid_grant" or (code not in _ADVICE and response.status != 401)  # noqa: PLR2004
-        refused = GrantRefusedError if about_grant and spent is not None else CredentialRefusedError
-        return refused(text)
-
-    def _explain(self, response: AuthResponse, answer: Mapping[str, Any], spent: Token | None) -> str:
-        code = str(answer.get("error", "invalid_client"))
         secrets = self.secrets(spent)
         words = (shown(code, secrets), shown(answer.get("error_description"), secrets), _ADVICE.get(code, ""))
-        return f"{response}: " + "; ".join(filter(None, words))
+        return _error_class(response, code, spent)(f"{response}: " + "; ".join(filter(None, words)))
 
 
 def scope_field(scope: tuple[str, ...]) -> dict[str, str]:
@@ -160,6 +155,23 @@ def _carried_over(token: Token, spent: Token) -> Token:
     )
 
 
+def _code(response: AuthResponse, answer: Mapping[str, Any]) -> str:
+    code = answer.get("error")
+    if isinstance(code, str):
+        return code
+    # Section 5.2 keeps 401 for this; Keycloak's has no body where it cannot decode Basic.
+    return "invalid_client" if response.status == 401 else ""  # noqa: PLR2004
+
+
+def _error_class(response: AuthResponse, code: str, spent: Token | None) -> type[AuthError]:
+    if code in _PASSING:
+        return VendorFailedError
+    # A code that section 5.2 does not know, in answer to a refresh, is most likely about the refresh
+    # token; where a login is possible it will tell.
+    about_grant = code == "invalid_grant" or (code not in _ADVICE and response.status != 401)  # noqa: PLR2004
+    return GrantRefusedError if about_grant and spent is not None else CredentialRefusedError
+
+
 def _error_object(response: AuthResponse) -> dict[str, Any]:
     try:
         return response.json_object()
@@ -169,7 +181,7 @@ def _error_object(response: AuthResponse) -> dict[str, Any]:
 
 def _check_type(response: AuthResponse, answer: Mapping[str, Any]) -> None:
     # Section 7.1: a type that the client does not understand must not be used. Case means nothing.
-    kind = answer.get("token_type", "Bearer")
+    kind = answer.get("token_type") or "Bearer"
     if not isinstance(kind, str) or kind.lower() != "bearer":
         raise UnreadableAnswerError(f"{response} brings a token of another type than Bearer")
 

@@ -17,7 +17,7 @@ continue the interface's base URL, as in `session.get("/customers")`.
 
 A scheme does no I/O; its login can be held by hand:
 
->>> from asyncauth._exchange import AuthResponse
+>>> from asyncauth.abc import AuthResponse
 >>> login = scheme.login()
 >>> next(login)
 AuthRequest(POST https://sandbox.crmcarecloud.com/webservice/rest-api/enterprise-interface/v1.0/users/actions/login)
@@ -140,7 +140,8 @@ class CareCloudEnterprise(BearerScheme):
         application_id: The external application id.
         user: The API user's login; the argument's name is `login`.
         password: The API user's password.
-        timezone: The project's zone by its IANA name, in which `valid_to` is written.
+        timezone: The project's zone by its IANA name, in which `valid_to` is written. Its rules are read
+            from disk when the scheme is made.
         validity: Seconds that a token lives where `valid_to` cannot tell.
         language: The `Accept-Language` of login and logout.
 

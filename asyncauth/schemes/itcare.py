@@ -11,7 +11,7 @@ organisation. The URLs are those of production; relative URLs of a session conti
 
 A scheme does no I/O; its login can be held by hand:
 
->>> from asyncauth._exchange import AuthResponse
+>>> from asyncauth.abc import AuthResponse
 >>> login = scheme.login()
 >>> request = next(login)
 >>> request
@@ -151,13 +151,15 @@ class ITCare(BearerScheme):
         return self._kept(self._client.token(response, self.scope))
 
     def refresh(self, token: Token) -> AuthFlow[Token]:
-        """Spend the refresh token: same session, new tokens.
+        """Spend the refresh token, with `use_refresh_token`: same session, new tokens. Else log in.
 
         Raises:
             GrantRefusedError: The session or the refresh token has ended; a login helps.
             CredentialRefusedError: The account is unknown, its secret wrong, or it may not do this.
             VendorError: Anything else that is no token.
         """
+        if not self.use_refresh_token:
+            return (yield from self.login())
         response = yield self._client.refreshing(token)
         return self._kept(self._client.token(response, spent=token))
 

@@ -15,7 +15,7 @@ logs in again; a refresh token in the answer is kept nowhere (RFC 6749, section 
 
 A scheme does no I/O. Its conversation can be held by hand:
 
->>> from asyncauth._exchange import AuthResponse
+>>> from asyncauth.abc import AuthResponse
 >>> login = scheme.login()
 >>> request = next(login)
 >>> request

@@ -9,7 +9,7 @@ Git and user interface endpoints, nor for version 3, which ties a token to a ses
 
 A scheme does no I/O; its login can be held by hand:
 
->>> from asyncauth._exchange import AuthResponse
+>>> from asyncauth.abc import AuthResponse
 >>> login = scheme.login()
 >>> request = next(login)
 >>> request.method, str(request.url)
@@ -24,10 +24,10 @@ A scheme does no I/O; its login can be held by hand:
 >>> dict(scheme.apply(token).headers)
 {'X-Simplicite-Authorization': 'Bearer eVXGhFz5ovn1yCRU9N2U4rO7Ch'}
 
-**At expiry** (24 hours by default) one worker logs in again; there are no refresh tokens. The end comes
-from `authtokenexpiry` or `authtokenexpires`, measured against the server's own `Date`. Servers that
-state neither are believed until they answer 401. A login gives the same token again while it lives,
-unless the server is set up otherwise, so that all workers hold one token anyway.
+**At expiry** (24 hours by default) one worker logs in again, and not before: there are no refresh tokens,
+and while a token lives, a login gives it out again (unless the server is set up otherwise). The end
+comes from `authtokenexpiry` or `authtokenexpires`, measured against the server's own `Date`. The tokens
+of servers that state neither are used until a call is answered with 401.
 
 **Logout** deletes that one token for everybody who logged in as this user. Call it when the last user of
 the token has gone, not when one worker stops.
@@ -109,6 +109,9 @@ class Simplicite(BearerScheme):
         ConfigurationError: A credential is empty, or an argument cannot work.
         InsecureURLError: The URL is http and not of this machine.
     """
+
+    # A login gives the living token again (system parameter USERTOKENS_REUSE): early ones gain nothing.
+    renews_early = False
 
     base_url: URL = attrs.field(converter=as_base_url)
     user: str = attrs.field(kw_only=True, alias="login", validator=[required, without_colon])

@@ -7,4 +7,4 @@ from asyncauth.testing._conformance import check_token_store as check_token_stor
 from asyncauth.testing._promise import StoreCheck as StoreCheck
 from asyncauth.testing._promise import StoreFactory as StoreFactory
 
-__all__ = ["ManualClock", "STORE_CHECKS", "StoreCheck", "StoreFactory", "check_token_store", "settle"]
+__all__ = ["STORE_CHECKS", "ManualClock", "StoreCheck", "StoreFactory", "check_token_store", "settle"]

@@ -75,10 +75,10 @@ async def _history(store: TokenStore) -> list[str]:
 
 
 def _is_count(versions: list[str]) -> bool:
-    return any(_is_even(versions, base) for base in (10, 16))
+    return any(_counts_up(versions, base) for base in (10, 16))
 
 
-def _is_even(versions: list[str], base: int) -> bool:
+def _counts_up(versions: list[str], base: int) -> bool:
     try:
         numbers = [int(version, base) for version in versions]
     except ValueError:

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from email.utils import formatdate
 from types import TracebackType
 from typing import Self, TypeAlias, final
 
@@ -183,7 +184,9 @@ class Emulator(ABC):
         reply = await self._converse(route, request, Connection(self.clock, raw.transport))
         if reply.delay:
             await self.clock.sleep(reply.delay)
-        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+        # By the vendor's own clock (RFC 9110, section 6.6.1), which tests move.
+        headers = {"Date": formatdate(self.clock.wall(), usegmt=True), **reply.headers}
+        return web.Response(status=reply.status, body=reply.body, headers=headers)
 
     async def _converse(self, route: Route, request: ReceivedRequest, connection: Connection) -> Reply:
         faults = self.faults.take(route.scope)

@@ -1,0 +1,174 @@
+"""The contract of a place where tokens are shared."""
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from types import TracebackType
+from typing import Self, final
+
+import attrs
+
+from asyncauth._key import TokenKey
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Snapshot:
+    """What a store holds for one name, at one moment.
+
+    Attributes:
+        value: The opaque bytes, or none if nothing is stored.
+        version: Opaque and unique for every write ever made, so that a restored older value has its
+            own version again; empty if nothing is stored.
+        now: The store's own clock, in milliseconds since 1970.
+        incarnation: Opaque; changes whenever acknowledged writes may have been lost. Constant where
+            the store cannot tell.
+    """
+
+    value: bytes | None = attrs.field(repr=False)
+    version: str
+    now: int
+    incarnation: str = ""
+
+
+class Liveness(enum.Enum):
+    """What a store knows about the process behind an attempt."""
+
+    ALIVE = "alive"
+    """It holds its mark."""
+    DEAD = "dead"
+    """Its mark is there, and the operating system says that its process has gone."""
+    UNKNOWN = "unknown"
+    """The store cannot tell, or there is no mark (any more)."""
+
+
+class TokenStore(ABC):
+    """A place where workers share records, by name.
+
+    A store knows nothing of tokens, leases or failures: it keeps one opaque value per name and
+    changes it by compare-and-set. Write one for your own database and check it with
+    `asyncauth.testing.check_token_store`.
+
+    Every operation may be called from several tasks at once. None of them may block the event loop.
+
+    Attributes:
+        namespace: One application's part of a shared place; part of every name.
+        name_key: Makes names keyed hashes. It must never change: the records would not be found.
+    """
+
+    namespace: str = "asyncauth"
+    name_key: bytes = b""
+
+    def __init__(self) -> None:
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+
+    def name(self, key: TokenKey) -> str:
+        """Return the name of a key's record in this store: 64 hexadecimal digits."""
+        return key.name(self.namespace, self.name_key)
+
+    @abstractmethod
+    async def read(self, name: str) -> Snapshot:
+        """Return what is stored now. A snapshot without a value is an answer, not an error.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+            UnreadableRecordError: There is something that cannot be opened; it is left as it is.
+
+        Idempotent; cancellation leaves nothing behind.
+        """
+
+    @abstractmethod
+    async def write(
+        self,
+        name: str,
+        value: bytes | None,
+        expected: Snapshot,
+        *,
+        keep: float | None = None,
+        wake: bool = True,
+        replicated: bool = False,
+    ) -> Snapshot:
+        """Replace a value if version and incarnation are still those of `expected`, atomically.
+
+        Args:
+            name: As `name()` returned it.
+            value: The new value, or none to remove what is there.
+            expected: A snapshot from `read`, `write` or a conflict.
+            keep: The store may drop the value after so many seconds; none keeps it for ever.
+            wake: Whether those who wait in `changed` need to look.
+            replicated: Return only when the value is on as many replicas as the store was set up
+                with. Without any it means nothing.
+
+        Returns:
+            The snapshot after the write, with its new version.
+
+        Raises:
+            WriteConflictError: Nothing was written; it carries the snapshot found instead.
+            NotReplicatedError: Written, but not replicated; it carries the snapshot.
+            StoreUnavailableError: Nobody knows whether it was written: read again.
+            UnreadableRecordError: What is stored now cannot be opened, and `expected` is another
+                version; nothing was written.
+
+        Not idempotent: the second of two equal calls conflicts. Cancellation may leave the value
+        written or not, but never half of it.
+        """
+
+    @abstractmethod
+    async def changed(self, name: str, since: str, timeout: float) -> None:
+        """Wait until the version may differ from `since`, at most `timeout` seconds.
+
+        It may return too early, and for no reason; it compares with what is stored when it is
+        called, so a change between a read and this call is never missed. A write with `wake=False`
+        need not end the wait.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+
+        Cancellation leaves nothing behind.
+        """
+
+    @abstractmethod
+    def keys(self) -> AsyncIterator[str]:
+        """Iterate over the names of all stored records of this namespace, in no order.
+
+        Records that are written or removed meanwhile may be missed or named.
+        """
+
+    def hold(self, name: str, attempt: str) -> AbstractAsyncContextManager[None]:
+        """Return a context in which the operating system vouches for this process.
+
+        Optional: the default marks nothing. A store that can end a mark when its process dies (a
+        file lock) marks the attempt on entry and removes the mark on exit.
+        """
+        del name, attempt
+        return nullcontext()
+
+    async def is_held(self, name: str, attempt: str) -> Liveness:
+        """Tell whether the process behind an attempt lives, where the store knows (see `hold`)."""
+        del name, attempt
+        return Liveness.UNKNOWN
+
+    @final
+    def on_close(self, closer: Callable[[], Awaitable[None]]) -> None:
+        """Have something ended before the store: `aclose` awaits it first."""
+        self._closers.append(closer)
+
+    async def aclose(self) -> None:
+        """End what works on this store, then the store itself. May be called again.
+
+        A store that has something of its own to end overrides this and calls it first.
+        """
+        while self._closers:
+            await self._closers.pop()()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
