@@ -1,0 +1,80 @@
+"""One record as the bytes of a file: a header line, then the value."""
+
+import hashlib
+from typing import final
+
+import attrs
+
+_MAGIC = b"asyncauth-record"
+_FORMAT = b"1"
+
+GLANCE = 64
+"""So many bytes from the start of a file hold its version."""
+
+
+@final
+@attrs.frozen
+class Record:
+    """What one file holds.
+
+    Attributes:
+        value: The opaque bytes.
+        version: 32 hexadecimal digits, drawn for this write.
+        expires: When the value may be dropped, in milliseconds since 1970; 0 for never.
+    """
+
+    value: bytes = attrs.field(repr=False)
+    version: str
+    expires: int = 0
+
+    def pack(self) -> bytes:
+        """Return the file's bytes."""
+        words = (_MAGIC, _FORMAT, self.version.encode(), str(self.expires).encode())
+        return b" ".join((*words, self._digest())) + b"\n" + self.value
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "Record":
+        """Return what a file's bytes mean.
+
+        Raises:
+            ValueError: They are no whole record; the message says how, and quotes nothing.
+        """
+        header, _, value = data.partition(b"\n")
+        magic, *words = header.split(b" ")
+        if magic != _MAGIC:
+            raise ValueError("it does not begin as a record of asyncauth does")
+        if words[:1] != [_FORMAT]:
+            raise ValueError("its format is not known to this version of asyncauth")
+        record = _record(words[1:], value)
+        if record is None:
+            raise ValueError("it was cut or changed")
+        return record
+
+    def _digest(self) -> bytes:
+        # Against accidents only: a record is guarded against people by being sealed.
+        written = f"{self.version} {self.expires} ".encode()
+        return hashlib.blake2b(written + self.value, digest_size=16).hexdigest().encode()
+
+    def matches(self, digest: bytes) -> bool:
+        """Tell whether this is the record that the digest was made of."""
+        return self._digest() == digest
+
+
+def _record(words: list[bytes], value: bytes) -> Record | None:
+    try:
+        version, expires, digest = words
+        record = Record(value, version.decode("ascii"), int(expires))
+    except ValueError:
+        return None
+    return record if record.matches(digest) else None
+
+
+def version_of(data: bytes) -> str:
+    """Return a version for bytes that are no record: the same for the same bytes."""
+    return "unreadable-" + hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def glance(start: bytes) -> str:
+    """Return the version that the first `GLANCE` bytes of a file name; empty if they name none."""
+    words = start.split(b" ")
+    return words[2].decode("ascii", "replace") if words[:2] == [_MAGIC, _FORMAT] and words[2:] else ""

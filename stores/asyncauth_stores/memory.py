@@ -1,0 +1,127 @@
+"""`MemoryTokenStore`: tokens shared by the tasks, event loops and threads of one process."""
+
+import secrets
+import threading
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any, Self, final
+
+import attrs
+
+from asyncauth._clock import SYSTEM_CLOCK, Clock
+from asyncauth._errors import WriteConflictError
+from asyncauth._open import taken_options
+from asyncauth.abc import Snapshot, TokenStore
+from asyncauth_stores._waiters import Waiters
+
+
+@final
+@attrs.frozen
+class _Stored:
+    value: bytes = attrs.field(repr=False)
+    version: str
+    expires: float | None
+
+
+@final
+class MemoryTokenStore(TokenStore):
+    """Keeps records in this process' memory; they end with it.
+
+    One object may be used from several event loops and threads at once. It needs no running loop
+    to be made, and nothing has to be closed.
+
+    Args:
+        namespace: One application's part of a shared place.
+        clock: The store's clock, and what its waits are measured with.
+    """
+
+    def __init__(self, namespace: str = "asyncauth", clock: Clock = SYSTEM_CLOCK) -> None:
+        super().__init__()
+        self.namespace = namespace
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._records: dict[str, _Stored] = {}
+        self._waiters = Waiters()
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        """Return a new, empty store; `memory://` may have the option `namespace`.
+
+        Args:
+            url: The URL.
+            options: Arguments of the class, which go before the URL's.
+
+        Raises:
+            ConfigurationError: The URL has an unknown option.
+        """
+        _, found = taken_options(url, {"namespace": str})
+        return cls(**found | options)
+
+    async def read(self, name: str) -> Snapshot:
+        """Return what is stored now. Never fails; cancellation leaves nothing behind."""
+        with self._lock:
+            return self._snapshot(name)
+
+    async def write(
+        self,
+        name: str,
+        value: bytes | None,
+        expected: Snapshot,
+        *,
+        keep: float | None = None,
+        wake: bool = True,
+        replicated: bool = False,
+    ) -> Snapshot:
+        """Compare and set in one step, which no cancellation can part. There are no replicas.
+
+        Raises:
+            WriteConflictError: Nothing was written; it carries the snapshot found instead.
+        """
+        del replicated
+        with self._lock:
+            found = self._snapshot(name)
+            if (found.version, found.incarnation) != (expected.version, expected.incarnation):
+                raise WriteConflictError(found)
+            self._store(name, value, keep)
+            written = self._snapshot(name)
+        if wake:
+            self._waiters.wake(name, written.version)
+        return written
+
+    async def changed(self, name: str, since: str, timeout: float) -> None:
+        """Wait until the version differs from `since`, at most `timeout` seconds.
+
+        Cancellation leaves nothing behind.
+        """
+        with suppress(TimeoutError), self._waiters.waiting(name, since) as woken:
+            async with self._clock.timeout(timeout):
+                if (await self.read(name)).version == since:
+                    await woken.wait()
+
+    async def keys(self) -> AsyncIterator[str]:
+        """Iterate over the names of all records that have not run out."""
+        with self._lock:
+            names = [name for name in tuple(self._records) if self._living(name)]
+        for name in names:
+            yield name
+
+    def _store(self, name: str, value: bytes | None, keep: float | None) -> None:
+        if value is None:
+            self._records.pop(name, None)
+            return
+        expires = None if keep is None else self._clock.monotonic() + keep
+        self._records[name] = _Stored(value, secrets.token_hex(16), expires)
+
+    def _living(self, name: str) -> _Stored | None:
+        stored = self._records.get(name)
+        if stored and stored.expires is not None and stored.expires <= self._clock.monotonic():
+            del self._records[name]
+            return None
+        return stored
+
+    def _snapshot(self, name: str) -> Snapshot:
+        stored = self._living(name)
+        now = int(self._clock.wall() * 1000)
+        if stored is None:
+            return Snapshot(value=None, version="", now=now)
+        return Snapshot(value=stored.value, version=stored.version, now=now)

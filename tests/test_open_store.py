@@ -1,0 +1,168 @@
+"""`open_store`: which URL makes which store, and what a wrong one says."""
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from asyncauth import _open
+from asyncauth._errors import ConfigurationError
+from asyncauth._open import open_store, taken_options
+from asyncauth_stores.file import FileTokenStore, PlainFileStore
+from asyncauth_stores.memory import MemoryTokenStore
+from asyncauth_stores.redis import PlainRedisStore, RedisTokenStore
+from asyncauth_stores.sealed import KeyRing
+
+_NAME = "0a" * 32
+
+
+async def test_memory() -> None:
+    async with open_store("memory://?namespace=app") as store:
+        assert isinstance(store, MemoryTokenStore)
+        assert store.namespace == "app"
+        await store.write(_NAME, b"value", await store.read(_NAME))
+        assert (await store.read(_NAME)).value == b"value"
+
+
+async def test_a_folder_with_a_key_that_is_made(tmp_path: Path) -> None:
+    place = f"file://{tmp_path}/with%20space?namespace=app&key_file={tmp_path}/key&create_key=1"
+    async with open_store(place) as store:
+        assert isinstance(store, FileTokenStore)
+        assert store.namespace == "app"
+        await store.write(_NAME, b"value", await store.read(_NAME))
+    async with FileTokenStore(tmp_path / "with space", key_file=tmp_path / "key", namespace="app") as again:
+        assert (await again.read(_NAME)).value == b"value"
+
+
+async def test_options_go_before_the_urls(tmp_path: Path) -> None:
+    async with open_store(
+        f"file://{tmp_path}?namespace=url", key=KeyRing.generate(), namespace="call"
+    ) as store:
+        assert store.namespace == "call"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://host:6379/0",
+        "REDIS://user:pass@host",
+        "rediss://host:6379/1?ssl_ca_certs=/ca.pem",
+        "unix:///run/redis.sock?db=2",
+        "redis://host?namespace=app&key_file=/key&create_key=yes&replicas=1&replica_timeout=0.1",
+    ],
+)
+async def test_redis(url: str) -> None:
+    async with open_store(url) as store:
+        assert isinstance(store, RedisTokenStore)
+
+
+async def test_a_store_is_plain_only_in_so_many_words(tmp_path: Path) -> None:
+    async with open_store("redis://host?sealed=0") as store:
+        assert isinstance(store, PlainRedisStore)
+    async with open_store(f"file://{tmp_path}?sealed=no") as store:
+        assert isinstance(store, PlainFileStore)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        (
+            "postgres://user:topsecret@host/db",
+            "no store for 'postgres' URLs; known schemes: .*file, memory, redis",
+        ),
+        ("topsecret@host:6379", "starts with <scheme>://; known schemes"),
+        ("/var/lib/topsecret", "starts with <scheme>://"),
+        ("", "starts with <scheme>://"),
+        ("memory://?topsecret=1", "unknown options in the store's URL: topsecret; known: namespace"),
+        ("redis://:topsecret@host?socket_timeout=1", "socket_timeout"),
+        ("redis://:topsecret@host?key=topsecret", "unknown options in the store's URL: key"),
+        ("redis://:topsecret@host?replicas=many", "replicas in the store's URL cannot be read"),
+        ("redis://:topsecret@host?create_key=perhaps", "create_key in the store's URL cannot be read"),
+        ("redis://:topsecret@host?db=1&db=2", "twice"),
+        ("redis://:topsecret@host:port", "no Redis URL"),
+        ("redis://:topsecret@[host", "URL cannot be read"),
+        ("redis://topsecret\u2100@host", "URL cannot be read"),
+        ("redis://:topsecret@host?replicas=-1", "replicas=-1"),
+        ("file://topsecret.example/var", "absolute path and no host"),
+        ("file://", "absolute path"),
+    ],
+)
+def test_a_wrong_url_says_what_is_wrong_and_no_secret(url: str, reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=reason) as caught:
+        open_store(url)
+    if "topsecret=" not in url:
+        assert "topsecret" not in str(caught.value)
+
+
+class _Point:
+    """An entry point whose library, or whose sense, is missing."""
+
+    name = "redis"
+    value = "asyncauth_stores.redis:RedisTokenStore"
+
+    def __init__(self, found: object, dist: object = None) -> None:
+        self._found = found
+        self.dist = dist
+
+    def load(self) -> Any:
+        if isinstance(self._found, Exception):
+            raise self._found
+        return self._found
+
+
+def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    (point,) = [point for name, point in _open._POINTS.items() if name == "redis"]
+    missing = _Point(ModuleNotFoundError("No module named 'redis'", name="redis"), point.dist)
+    monkeypatch.setitem(_open._POINTS, "redis", missing)
+    with pytest.raises(ConfigurationError, match=r"pip install 'asyncauth\[redis\]'"):
+        open_store("redis://host")
+
+
+def test_a_missing_library_without_an_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = _Point(ModuleNotFoundError("No module named 'driver'", name="driver"))
+    monkeypatch.setitem(_open._POINTS, "redis", missing)
+    with pytest.raises(ConfigurationError, match="needs the package 'driver': pip install driver"):
+        open_store("redis://host")
+
+
+class _NoStore:
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        return cls()
+
+
+def test_an_entry_point_that_makes_no_store_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_open._POINTS, "redis", _Point(_NoStore))
+    with pytest.raises(
+        ConfigurationError, match=r"asyncauth_stores\.redis:RedisTokenStore makes no TokenStore"
+    ):
+        open_store("redis://host")
+
+
+def test_another_packages_scheme_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("mine", "asyncauth_stores.memory:MemoryTokenStore", "asyncauth.stores")
+    monkeypatch.setitem(_open._POINTS, "mine", point)
+    assert isinstance(open_store("mine://"), MemoryTokenStore)
+
+
+def test_options_that_are_left_stay_in_the_url() -> None:
+    url, found = taken_options(
+        "redis://user:p%40ss@host/1?a=1&b=%2F&c=", {"a": int, "c": str}, left=frozenset({"b"})
+    )
+    assert url == "redis://user:p%40ss@host/1?b=%2F"
+    assert found == {"a": 1, "c": ""}
+
+
+@pytest.mark.processes
+def test_the_core_imports_no_store() -> None:
+    code = (
+        "import sys, asyncauth._open;"
+        "print([name for name in sys.modules if name.startswith(('asyncauth_stores', 'redis'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout == "[]\n"

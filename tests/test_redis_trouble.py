@@ -1,0 +1,144 @@
+"""The Redis store in trouble: no server, no permission, no replica, cancelled callers."""
+
+import asyncio
+import logging
+
+import attrs
+import pytest
+from redis.asyncio import Redis
+
+from asyncauth._errors import (
+    ConfigurationError,
+    NotReplicatedError,
+    StoreUnavailableError,
+    WriteConflictError,
+)
+from asyncauth.abc import TokenStore
+from asyncauth.testing._promise import create
+from asyncauth_stores.redis import PlainRedisStore
+from redis_servers import RedisServer, replicated, require
+
+pytestmark = pytest.mark.servers
+
+_NAME = "0a" * 32
+_SECRET = b"the refresh token"
+
+
+async def test_another_type_of_value_is_an_error_that_says_so(redis_server: RedisServer) -> None:
+    redis_server.command("RPUSH", f"asyncauth:{{{_NAME}}}", "a list")
+    async with PlainRedisStore(redis_server.url) as store:
+        with pytest.raises(StoreUnavailableError):
+            await store.read(_NAME)
+
+
+async def test_an_unreachable_server_is_an_unavailable_store_without_the_password() -> None:
+    async with PlainRedisStore("redis://user:topsecret@127.0.0.1:1/0") as store:
+        for operation in (store.read(_NAME), store.changed(_NAME, "", 30), create(store, _NAME, _SECRET)):
+            with pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1:1 cannot be reached") as caught:
+                await asyncio.wait_for(operation, 5)
+            error: BaseException | None = caught.value
+            while error is not None:
+                assert "topsecret" not in repr(error)
+                error = error.__cause__
+        with pytest.raises(StoreUnavailableError):
+            [name async for name in store.keys()]  # noqa: SIM118 - a store is no mapping
+
+
+async def test_an_unreachable_socket_is_an_unavailable_store() -> None:
+    async with PlainRedisStore("unix:///nowhere/redis.sock") as store:
+        with pytest.raises(StoreUnavailableError, match=r"/nowhere/redis\.sock"):
+            await store.read(_NAME)
+
+
+async def test_no_cancellation_is_swallowed(redis_server: RedisServer) -> None:
+    async with PlainRedisStore(redis_server.url) as store:
+        await create(store, _NAME, _SECRET)
+        for step in range(200):
+            task = asyncio.create_task(_forever(store))
+            await asyncio.sleep(step % 20 * 0.0001)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(task, 5)
+        assert (await store.read(_NAME)).value == _SECRET
+
+
+async def _forever(store: TokenStore) -> None:
+    while True:
+        await store.read(_NAME)
+
+
+async def test_without_permission_for_info_there_is_one_warning(
+    own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    own_redis.command("ACL", "SETUSER", "blind", "on", ">pw", "~*", "&*", "+@all", "-info")
+    caplog.set_level(logging.WARNING)
+    async with PlainRedisStore(own_redis.url.replace("//", "//blind:pw@")) as store:
+        stored = await create(store, _NAME, _SECRET)
+        assert stored.incarnation == ""
+        assert (await store.read(_NAME)).version == stored.version
+    assert [record.message for record in caplog.records if "+info" in record.message] == [
+        "the Redis user may not call INFO (+info): a fail-over that loses writes is not noticed"
+    ]
+
+
+@pytest.mark.parametrize("rule", ["-evalsha", "-get", "-publish", "resetchannels", "resetkeys"])
+async def test_a_missing_permission_is_named_and_nothing_is_written(
+    own_redis: RedisServer, rule: str
+) -> None:
+    own_redis.command("ACL", "SETUSER", "weak", "on", ">pw", "~*", "&*", "+@all", rule)
+    async with (
+        PlainRedisStore(own_redis.url.replace("//", "//weak:pw@")) as store,
+        PlainRedisStore(own_redis.url) as reader,
+    ):
+        with pytest.raises(StoreUnavailableError, match="the user may not do this: allow"):
+            await store.write(_NAME, _SECRET, await reader.read(_NAME))
+        assert (await reader.read(_NAME)).value is None
+
+
+async def test_a_wrong_password_is_named_and_not_shown(own_redis: RedisServer) -> None:
+    async with PlainRedisStore(own_redis.url.replace("//", "//user:topsecret@")) as store:
+        with pytest.raises(StoreUnavailableError, match="refuses the user or password") as caught:
+            await store.read(_NAME)
+    assert "topsecret" not in repr(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["redis", "valkey"])
+async def test_a_replicated_write_waits_for_the_replica(kind: str) -> None:
+    with replicated(require(kind)) as (primary, replica):
+        async with PlainRedisStore(primary.url, replicas=1, replica_timeout=2) as store:
+            first = await store.write(_NAME, b"first", await store.read(_NAME), replicated=True)
+            assert b"first" in replica.command("GET", f"asyncauth:{{{_NAME}}}")
+            with pytest.raises(WriteConflictError):
+                await store.write(_NAME, b"late", attrs.evolve(first, version=""), replicated=True)
+        replica.kill()
+        async with PlainRedisStore(primary.url, replicas=1, replica_timeout=0.05) as store:
+            with pytest.raises(NotReplicatedError, match="0 of 1 replicas") as caught:
+                await store.write(_NAME, b"second", first, replicated=True)
+            found = await store.read(_NAME)
+            assert caught.value.snapshot == attrs.evolve(found, now=caught.value.snapshot.now)
+            assert found.value == b"second"
+            await store.write(_NAME, b"third", found)
+
+
+@pytest.mark.parametrize("kind", ["redis", "valkey"])
+async def test_a_replica_is_refused_for_writing(kind: str) -> None:
+    with replicated(require(kind)) as (_, replica):
+        async with PlainRedisStore(replica.url) as store:
+            with pytest.raises(StoreUnavailableError, match="read-only replica"):
+                await create(store, _NAME, _SECRET)
+
+
+def test_a_ready_made_client_is_refused_in_a_second_loop(redis_server: RedisServer) -> None:
+    client = Redis.from_url(redis_server.url, socket_timeout=None, driver_info=None)
+    store = PlainRedisStore(client)
+
+    async def use() -> None:
+        await store.read(_NAME)
+        await client.aclose()
+
+    first = asyncio.new_event_loop()
+    first.run_until_complete(use())
+    with pytest.raises(ConfigurationError, match="one event loop only"):
+        asyncio.run(use())
+    first.run_until_complete(store.aclose())
+    first.close()
