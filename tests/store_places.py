@@ -1,0 +1,30 @@
+"""Places for the conformance suite and the tests of the stores: where two handles meet."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from asyncauth.abc import TokenStore
+from asyncauth_stores._files import PlainFileStore
+from asyncauth_stores.memory import MemoryTokenStore
+
+
+class MemoryPlace:
+    """Hands out one store in memory per namespace: its handles are the object itself."""
+
+    def __init__(self) -> None:
+        self._stores: dict[str, MemoryTokenStore] = {}
+
+    @asynccontextmanager
+    async def __call__(self, namespace: str = "asyncauth") -> AsyncIterator[TokenStore]:
+        yield self._stores.setdefault(namespace, MemoryTokenStore(namespace))
+
+
+class FilePlace:
+    """Hands out stores on one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, namespace: str = "asyncauth") -> AbstractAsyncContextManager[TokenStore]:
+        return PlainFileStore(self._folder, namespace=namespace)
