@@ -19,7 +19,7 @@ from asyncauth._errors import (
     TokenRefusedError,
     VendorError,
 )
-from asyncauth._events import RenewalStarted, TokenRenewed
+from asyncauth._events import RenewalStarted, TokenGivenUp, TokenRenewed
 from asyncauth._issue import is_expendable, new_entry, same_credential
 from asyncauth._lease import AskAgainError, HeldLease, Means, retry_after
 from asyncauth._ledger import Outcome, Sighting
@@ -44,9 +44,9 @@ class Attempt:
     lease: HeldLease
     scheme: AuthScheme
     seen_refused: bool
-    _ambiguous: int = 0
-    _tries_left: int = 0
-    _mode: Mode = Mode.LOGIN
+    _ambiguous: int = attrs.field(init=False, default=0)
+    _tries_left: int = attrs.field(init=False, default=0)
+    _mode: Mode = attrs.field(init=False, default=Mode.LOGIN)
 
     @property
     def _means(self) -> Means:
@@ -200,6 +200,9 @@ class Attempt:
         while True:
             try:
                 return await self.lease.run(commit, fresh=fresh)
+            except asyncio.CancelledError:
+                self._means.emit(TokenGivenUp(key=self.lease.slot.key, entry_id=entry.id))
+                raise
             except StoreUnavailableError:
                 if is_expendable(self.scheme, entry) and clock.monotonic() >= deadline:
                     return None

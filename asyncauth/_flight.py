@@ -70,10 +70,11 @@ class Flight:
     suspected_at: float | None = None
     early: bool = False
     lease: HeldLease | None = None
-    _seen: Entry | None = None
-    _attempt: str = attrs.field(factory=new_id)
-    _dead_holder: str | None = None
-    _deadline: float = inf
+    _seen: Entry | None = attrs.field(init=False, default=None)
+    _attempt: str = attrs.field(init=False, factory=new_id)
+    _marked: str | None = attrs.field(init=False, default=None)
+    _dead_holder: str | None = attrs.field(init=False, default=None)
+    _deadline: float = attrs.field(init=False, default=inf)
 
     async def run(self) -> Landing:
         """Fly. What goes wrong is the landing's error, for each of those who wait."""
@@ -87,6 +88,7 @@ class Flight:
     async def _fly(self) -> Held | None:
         async with AsyncExitStack() as marks:
             while True:
+                self._check_patience("a record that goes on changing")
                 try:
                     outcome = await self._ask(marks)
                 except StoreUnavailableError as error:
@@ -104,8 +106,10 @@ class Flight:
         now = self.means.clock.monotonic()
         if isinstance(acquire(sighting.view(now), ask, policy).answer, Grant):
             stand_back(self.means, self.slot)
-            # Held before the lease is written: a lease without a mark would look like a dead one's.
-            await marks.enter_async_context(ledger.store.hold(name, self._attempt))
+            if self._marked != self._attempt:
+                # Before the lease is written: a lease without a mark says nothing of its holder.
+                await marks.enter_async_context(ledger.store.hold(name, self._attempt))
+                self._marked = self._attempt
         return await ledger.run(name, partial(acquire, ask=ask, policy=policy))
 
     def _question(self, sighting: Sighting) -> Ask:
@@ -205,14 +209,17 @@ class Flight:
             raise StoreUnavailableError("the store has not the replicas that were asked for")
         await clock.sleep(policy.store_timeout)
 
-    async def _wait(self, busy: Busy, sighting: Sighting) -> None:
-        """Wait until the record changes, the time is over, or the holder is found dead."""
+    def _check_patience(self, obstacle: str) -> float:
+        """Return the seconds of patience that are left."""
         left = self._deadline - self.means.clock.monotonic()
         if left <= 0:
-            raise WaitTimeoutError(
-                f"no renewal came within {self.means.policy.wait:g} s: attempt {busy.attempt} stands"
-                f" in the way ({busy.why})"
-            )
+            patience = self.means.policy.wait
+            raise WaitTimeoutError(f"no renewal came within {patience:g} s: {obstacle} stands in the way")
+        return left
+
+    async def _wait(self, busy: Busy, sighting: Sighting) -> None:
+        """Wait until the record changes, the time is over, or the holder is found dead."""
+        left = self._check_patience(f"attempt {busy.attempt} ({busy.why})")
         ledger, name = self.means.ledger, self.slot.name
         seconds = max(min(busy.seconds, left), _SHORTEST_WAIT)
         try:

@@ -90,8 +90,8 @@ class HeldLease:
     grant: Grant
     sighting: Sighting
     sent: bool = False
-    _until: float = 0.0
-    _beat: "asyncio.Task[None] | None" = None
+    _until: float = attrs.field(init=False, default=0.0)
+    _beat: "asyncio.Task[None] | None" = attrs.field(init=False, default=None)
 
     def start(self) -> None:
         """Begin to prolong it."""

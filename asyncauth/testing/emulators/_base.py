@@ -10,7 +10,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from email.utils import formatdate
-from types import TracebackType
 from typing import Self, TypeAlias, final
 
 import attrs
@@ -165,12 +164,7 @@ class Emulator(ABC):
         self._url = URL.build(scheme="http", host="127.0.0.1", port=runner.addresses[0][1])
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         self._url = None
         await self._running.aclose()
 
