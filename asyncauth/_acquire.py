@@ -18,7 +18,7 @@ from asyncauth._answers import (
     View,
 )
 from asyncauth._policy import RefreshPolicy
-from asyncauth._record import Entry, Mode, Reason, Record
+from asyncauth._record import Entry, Lease, Mode, Reason, Record
 from asyncauth._writing import (
     current,
     granted,
@@ -83,8 +83,9 @@ def _contend(view: View, record: Record, ask: Ask, policy: RefreshPolicy) -> Ste
             lease = attrs.evolve(lease, until=min(lease.until, now), takeover_at=takeover_at)
         if now < lease.until:
             return Step(answer=Busy("lease", to_seconds(lease.until - now), lease.attempt))
-        if fragile and now < lease.takeover_at:
-            busy = Busy("grace", to_seconds(lease.takeover_at - now), lease.attempt)
+        takeover_at = _takeover_at(lease, ask, policy)
+        if fragile and now < takeover_at:
+            busy = Busy("grace", to_seconds(takeover_at - now), lease.attempt)
             if lease == record.lease:
                 return Step(answer=busy)
             return write(view, attrs.evolve(record, lease=lease), busy, policy, wake=False)
@@ -96,6 +97,16 @@ def _contend(view: View, record: Record, ask: Ask, policy: RefreshPolicy) -> Ste
         doubtful=record.intent is not None or quarantined,
     )
     return granted(view, record, grant, policy)
+
+
+def _takeover_at(lease: Lease, ask: Ask, policy: RefreshPolicy) -> int:
+    """Return when the worker may send what the lease's holder may have spent.
+
+    After an outage that outlasted the lease, a living holder must have had its chance to commit.
+    """
+    if ask.reached_at is None or lease.attempt == ask.dead_holder:
+        return lease.takeover_at
+    return max(lease.takeover_at, ask.reached_at + to_ms(policy.heartbeat + policy.store_timeout))
 
 
 def _worth_putting_back(record: Record | None, ask: Ask) -> bool:

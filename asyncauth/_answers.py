@@ -37,6 +37,8 @@ class Ask:
         can_login: The scheme's flag.
         login_is_destructive: The scheme's flag.
         dead_holder: An attempt whose process is known to be dead.
+        reached_at: Since when the worker has been reaching the store without a break; none takes no
+            account of it.
     """
 
     attempt: str
@@ -47,6 +49,7 @@ class Ask:
     can_login: bool = True
     login_is_destructive: bool = False
     dead_holder: str | None = None
+    reached_at: int | None = None
 
 
 @final

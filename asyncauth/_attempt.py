@@ -29,6 +29,9 @@ from asyncauth.abc import AuthFlow, AuthScheme
 _T = TypeVar("_T")
 _log = logging.getLogger("asyncauth")
 
+_SURELY_OVER = 0.25
+"""Seconds after a token's end, which is never thought too late, until it has ended at the vendor too."""
+
 
 @final
 @attrs.define(eq=False, kw_only=True)
@@ -98,6 +101,8 @@ class Attempt:
 
     async def _ask_vendor(self, mode: Mode) -> Entry:
         base, lease = self._base, self.lease
+        if mode is Mode.LOGIN and base is not None and not self.scheme.renews_early:
+            await self._outlive(base)
         self._means.emit(RenewalStarted(key=lease.slot.key, attempt=lease.grant.attempt, mode=mode.value))
         self._mode = mode
         # Life counts from before the request, so that the end is never thought later than it is.
@@ -115,6 +120,16 @@ class Attempt:
             issued_at=lease.sighting.store_time(sent_at),
             era=0 if record is None else record.era,
         )
+
+    async def _outlive(self, base: Entry) -> None:
+        """Wait out the last moment of a token that a login before its end would only give again."""
+        if self.seen_refused or base.expires_at is None:
+            return
+        clock = self._means.clock
+        left = self.lease.sighting.local_time(base.expires_at) + _SURELY_OVER - clock.monotonic()
+        # With more life left it is not its end that it is renewed for.
+        if 0 < left < 2 * _SURELY_OVER:
+            await clock.sleep(left)
 
     async def _converse(self, flow: AuthFlow[_T]) -> _T:
         return await self._means.converse(flow, before_send=self.lease.fence)
@@ -207,7 +222,8 @@ class Attempt:
                 if is_expendable(self.scheme, entry) and clock.monotonic() >= deadline:
                     return None
             await clock.sleep(pause)
-            pause, fresh = min(2 * pause, 1.0), True
+            # Often enough to be before those who take over after an outage (see `_acquire`).
+            pause, fresh = min(2 * pause, policy.heartbeat / 2), True
 
     async def _yield_to(self, stored: Entry | None, entry: Entry) -> Entry:
         """Another authorization stands: adopt it, or end the session that was logged out meanwhile."""

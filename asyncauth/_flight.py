@@ -74,6 +74,7 @@ class Flight:
     _attempt: str = attrs.field(init=False, factory=new_id)
     _marked: str | None = attrs.field(init=False, default=None)
     _dead_holder: str | None = attrs.field(init=False, default=None)
+    _reached_at: float = attrs.field(init=False, default=inf)
     _deadline: float = attrs.field(init=False, default=inf)
 
     async def run(self) -> Landing:
@@ -102,6 +103,7 @@ class Flight:
     async def _ask(self, marks: AsyncExitStack) -> Outcome:
         ledger, policy, name = self.means.ledger, self.means.policy, self.slot.name
         sighting = await ledger.look(name)
+        self._reached_at = min(self._reached_at, sighting.seen_at)
         ask = self._question(sighting)
         now = self.means.clock.monotonic()
         if isinstance(acquire(sighting.view(now), ask, policy).answer, Grant):
@@ -125,6 +127,7 @@ class Flight:
             can_login=self.scheme.can_login,
             login_is_destructive=self.scheme.login_is_destructive,
             dead_holder=self._dead_holder,
+            reached_at=sighting.store_time(self._reached_at),
         )
 
     async def _follow(self, outcome: Outcome) -> tuple[bool, Held | None]:
@@ -232,6 +235,7 @@ class Flight:
                     seconds = min(seconds, _LOOK_AT_HOLDER)
             await ledger.changed(name, sighting.snapshot.version, seconds)
         except StoreUnavailableError:
+            self._reached_at = inf
             await self.means.clock.sleep(min(seconds, _LOOK_AT_HOLDER))
 
     def _error(self, no: Refused | BackOff | Absent) -> TokenUnavailableError:

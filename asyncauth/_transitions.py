@@ -103,7 +103,8 @@ def forget(view: View, era: int, policy: RefreshPolicy) -> Step:
         had_one_time=record.had_one_time,
         era=max(view.now, record.era + 1),
     )
-    return write(view, changed, Done(), policy)
+    # A fail-over must not bring back what somebody logged out of.
+    return write(view, changed, Done(), policy, replicated=True)
 
 
 def touch(view: View, base: str, last_use: int, policy: RefreshPolicy) -> Step:
@@ -112,8 +113,8 @@ def touch(view: View, base: str, last_use: int, policy: RefreshPolicy) -> Step:
     entry = record.entry
     if entry is None or entry.id != base:
         return Step(answer=Superseded())
-    idle = to_ms(entry.token.idle_timeout or 0)
-    if last_use - (entry.last_use or entry.issued_at) <= idle / 10:
+    idle = entry.token.idle_timeout
+    if idle is None or last_use - (entry.last_use or entry.issued_at) <= to_ms(idle) / 10:
         return Step(answer=Done())
     changed = attrs.evolve(record, entry=attrs.evolve(entry, last_use=last_use))
     return write(view, changed, Done(), policy, wake=False)
