@@ -117,7 +117,7 @@ def test_notes_are_kept_once_and_not_without_end() -> None:
 
 def test_nothing_counted_yet_can_be_shown() -> None:
     empty = Score().report(dict.fromkeys(TITLES, 0), {})
-    assert "- renewals per expiry (0 expiries), 0 requests" in progress(empty, 0.0)
+    assert "- renewals per expiry (expiries so far: 0), 0 requests" in progress(empty, 0.0)
     assert not empty.ok
 
 

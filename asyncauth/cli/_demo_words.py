@@ -28,7 +28,7 @@ def ratio(line: Line) -> str:
 def progress(report: Report, elapsed: float) -> str:
     """Return one line on how it goes."""
     total = report.total()
-    renewed = f"{ratio(total)} renewals per expiry ({total.expiries} expiries)"
+    renewed = f"{ratio(total)} renewals per expiry (expiries so far: {total.expiries})"
     requests = f"{total.every.total} requests, {total.failed} failed"
     return f"{elapsed:4.0f} s  {renewed}, {requests}, {_both(total.every)}"
 
