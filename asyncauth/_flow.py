@@ -1,19 +1,25 @@
 """Drives a scheme's sans-I/O conversation over a bare aiohttp session."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TypeVar
 
 import aiohttp
 
 from asyncauth._clock import Clock
-from asyncauth._errors import AnswerLostError, UnreadableAnswerError, VendorUnreachableError
+from asyncauth._errors import AnswerLostError, UnreadableAnswerError, VendorError, VendorUnreachableError
 from asyncauth._exchange import AuthRequest, AuthResponse, place_of
 from asyncauth.abc import AuthFlow
 
 _T = TypeVar("_T")
 _LARGEST_ANSWER = 1 << 20
 """Bytes; a token endpoint that sends more is not one."""
+_UNSENT = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ServerFingerprintMismatch,
+    aiohttp.ClientHttpProxyError,
+)
+"""Errors of aiohttp from before the request itself was written."""
 
 
 def bare_session(connect_timeout: float) -> aiohttp.ClientSession:
@@ -52,6 +58,7 @@ async def converse(
     Raises:
         VendorUnreachableError: Nothing was sent.
         AnswerLostError: The answer, or a later one of several, did not arrive.
+        UnreadableAnswerError: The answer is too long.
         AuthError: What the scheme raises.
 
     Cancellation may leave a request processed whose answer nobody reads.
@@ -79,6 +86,8 @@ async def converse(
 
 async def _exchange(client: aiohttp.ClientSession, request: AuthRequest, clock: Clock) -> AuthResponse:
     place = place_of(request.url)
+    if client.closed:
+        raise VendorUnreachableError(f"no connection to {place}: the client session for logins was closed")
     try:
         async with client.request(
             request.method,
@@ -86,13 +95,12 @@ async def _exchange(client: aiohttp.ClientSession, request: AuthRequest, clock: 
             headers=request.headers,
             data=request.body or None,
             allow_redirects=False,
-            middlewares=(),
+            raise_for_status=False,
+            middlewares=(_send_once,),
         ) as response:
             body = await _read_bounded(response, place)
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-        raise VendorUnreachableError(f"no connection to {place}: {_cause(error)}") from None
     except (aiohttp.ClientError, OSError) as error:
-        raise AnswerLostError(f"the connection to {place} was cut: {_cause(error)}") from None
+        raise _failure(error, place) from None
     return AuthResponse(
         status=response.status,
         headers=response.headers,
@@ -100,6 +108,20 @@ async def _exchange(client: aiohttp.ClientSession, request: AuthRequest, clock: 
         url=request.url,
         received_at=clock.wall(),
     )
+
+
+async def _send_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """End an exchange whose connection was cut: aiohttp would send a GET again by itself.
+
+    An error that is not aiohttp's own keeps it from that. The middlewares of the client session do
+    not run, because this one stands in their place.
+    """
+    try:
+        return await handler(request)
+    except (aiohttp.ClientError, OSError) as error:
+        raise _failure(error, place_of(request.url)) from None
 
 
 async def _read_bounded(response: aiohttp.ClientResponse, place: str) -> bytes:
@@ -111,10 +133,14 @@ async def _read_bounded(response: aiohttp.ClientResponse, place: str) -> bytes:
     return body
 
 
-def _cause(error: BaseException) -> str:
+def _failure(error: Exception, place: str) -> VendorError:
+    if isinstance(error, _UNSENT):
+        return VendorUnreachableError(f"no connection to {place}: {_cause(error)}")
+    return AnswerLostError(f"the connection to {place} was cut: {_cause(error)}")
+
+
+def _cause(error: Exception) -> str:
     # Only the class and the system's words: other texts may quote the URL with its query.
-    reason = getattr(error, "strerror", None)
-    os_error = getattr(error, "os_error", None)
-    with suppress(AttributeError):
-        reason = reason or os_error.strerror  # type: ignore[union-attr]
-    return f"{type(error).__name__}" + (f" ({reason})" if reason else "")
+    certificate = getattr(error, "certificate_error", None)
+    reason = getattr(error, "strerror", None) or getattr(certificate, "verify_message", None)
+    return type(error).__name__ + (f" ({reason})" if reason else "")

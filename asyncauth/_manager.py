@@ -30,8 +30,9 @@ class TokenManager:
         store: Where tokens are shared.
         policy: The durations; by default those of whoever used the store first in this loop.
         clock: This process' clock.
-        client: A session for logins and refreshes, such as one with a proxy or a private
-            certificate authority; it must add no authorization of its own, and is not closed.
+        client: A session for logins and refreshes, such as one with a proxy or a private certificate
+            authority. It is not closed. Give it a connector of its own, a `DummyCookieJar` and no
+            authorization: what it adds goes to the vendor with every login.
         listener: Told what happens to tokens, as `TokenEvent` values.
 
     Raises:
@@ -63,7 +64,7 @@ class TokenManager:
         if self._worker is None or self._loop is not loop or self._worker.closed:
             self._worker = shared_worker(self._store, self._policy, self._clock, self._client)
             self._loop = loop
-            if self._listener is not None:
+            if self._listener is not None and self._listener not in self._worker.listeners:
                 self._worker.listeners.append(self._listener)
         return self._worker
 
@@ -170,6 +171,9 @@ class TokenManager:
             worker.users -= 1
             if worker.users == 0:
                 await worker.aclose()
+
+    def __repr__(self) -> str:
+        return f"TokenManager({type(self._store).__name__}, namespace {self._store.namespace!r})"
 
     async def __aenter__(self) -> Self:
         self.retain()

@@ -1,14 +1,14 @@
 """`AuthSession`: an aiohttp client session whose requests carry a shared token."""
 
-from types import TracebackType
+import re
 from typing import TYPE_CHECKING, Any, Self, final
 
 import aiohttp
 from yarl import URL
 
-from asyncauth._errors import ConfigurationError
+from asyncauth._errors import ClosedError, ConfigurationError
 from asyncauth._manager import TokenManager
-from asyncauth._middleware import AuthMiddleware
+from asyncauth._middleware import AuthMiddleware, describe, manager_on
 from asyncauth._policy import RefreshPolicy
 from asyncauth.abc import AuthScheme, TokenStore
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
         _WSConnectOptions,
         _WSRequestContextManager,
     )
+
+
+_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+"""RFC 3986, section 3.1: a scheme; without one, also `//host/path` is relative to the base URL."""
 
 
 @final
@@ -39,6 +43,10 @@ class AuthSession:
         policy: The durations, if `store` is a store.
         client_options: For `aiohttp.ClientSession`: `timeout`, `connector`, `headers`, ...
 
+    Raises:
+        ConfigurationError: There is a policy that cannot be used here: `store` is a manager, which
+            has its own, or is in use in this loop with another.
+
     Like `aiohttp.ClientSession` it is made while the loop runs, and closed with `async with` or
     `aclose`.
     """
@@ -51,13 +59,16 @@ class AuthSession:
         policy: RefreshPolicy | None = None,
         **client_options: Any,
     ) -> None:
-        self._manager = store if isinstance(store, TokenManager) else TokenManager(store, policy=policy)
+        self._scheme = scheme
+        self._manager = manager_on(store, policy)
         self._owns_manager = self._manager is not store
         self._middleware = AuthMiddleware(scheme, self._manager)
         self._base = None if scheme.base_url is None else str(scheme.base_url).rstrip("/")
         # Innermost, so that a middleware of the caller's that repeats a request has it authenticated anew.
-        middlewares = (*client_options.pop("middlewares", ()), self._middleware)
+        middlewares = (*(client_options.pop("middlewares", None) or ()), self._middleware)
+        _ = self._manager.worker  # what is wrong with the policy is said before there is anything to close
         self._client = aiohttp.ClientSession(middlewares=middlewares, **client_options)
+        self._closed = False
         if self._owns_manager:
             self._manager.retain()
 
@@ -79,40 +90,38 @@ class AuthSession:
         Raises:
             TokenUnavailableError: There is no token, and why. Nothing was sent.
             StoreError: The store is needed and does not answer. Nothing was sent.
-            ConfigurationError: The URL is relative, and the scheme has no base URL.
+            ConfigurationError: At once: the URL is relative, and the scheme has no base URL.
+            ClosedError: At once: the session was closed.
         """
-        if "middlewares" in options:
-            options["middlewares"] = (*(options["middlewares"] or ()), self._middleware)
-        return self._client.request(method, self._absolute(url), **options)
+        return self._client.request(method, self._target(url, options), **options)
 
     def get(self, url: str | URL, **options: "Unpack[_RequestOptions]") -> "_RequestContextManager":
         """Send a GET request; see `request`."""
-        return self.request("GET", url, **options)
+        return self._client.get(self._target(url, options), **options)
 
     def head(self, url: str | URL, **options: "Unpack[_RequestOptions]") -> "_RequestContextManager":
         """Send a HEAD request, which follows no redirect by default; see `request`."""
-        options.setdefault("allow_redirects", False)
-        return self.request("HEAD", url, **options)
+        return self._client.head(self._target(url, options), **options)
 
     def options(self, url: str | URL, **options: "Unpack[_RequestOptions]") -> "_RequestContextManager":
         """Send an OPTIONS request; see `request`."""
-        return self.request("OPTIONS", url, **options)
+        return self._client.options(self._target(url, options), **options)
 
     def post(self, url: str | URL, **options: "Unpack[_RequestOptions]") -> "_RequestContextManager":
         """Send a POST request; see `request`."""
-        return self.request("POST", url, **options)
+        return self._client.post(self._target(url, options), **options)
 
     def put(self, url: str | URL, **options: "Unpack[_RequestOptions]") -> "_RequestContextManager":
         """Send a PUT request; see `request`."""
-        return self.request("PUT", url, **options)
+        return self._client.put(self._target(url, options), **options)
 
     def patch(self, url: str | URL, **options: "Unpack[_RequestOptions]") -> "_RequestContextManager":
         """Send a PATCH request; see `request`."""
-        return self.request("PATCH", url, **options)
+        return self._client.patch(self._target(url, options), **options)
 
     def delete(self, url: str | URL, **options: "Unpack[_RequestOptions]") -> "_RequestContextManager":
         """Send a DELETE request; see `request`."""
-        return self.request("DELETE", url, **options)
+        return self._client.delete(self._target(url, options), **options)
 
     def ws_connect(
         self, url: str | URL, **options: "Unpack[_WSConnectOptions]"
@@ -120,30 +129,47 @@ class AuthSession:
         """Open a WebSocket whose handshake carries the token; see `aiohttp.ClientSession.ws_connect`."""
         return self._client.ws_connect(self._absolute(url), **options)
 
+    def _target(self, url: str | URL, options: "_RequestOptions") -> str | URL:
+        """Return where a request goes, and keep the token on it."""
+        if "middlewares" in options:
+            options["middlewares"] = (*(options["middlewares"] or ()), self._middleware)
+        # What nearly every request is like: nothing is parsed twice.
+        if type(url) is str and url[:1] == "/" and self._base is not None and not self._closed:
+            return self._base + url
+        return self._absolute(url)
+
     def _absolute(self, url: str | URL) -> str | URL:
+        if self._closed or self._client.closed:
+            raise ClosedError("the session was closed: make a new one")
         text = str(url)
-        if text.startswith(("https://", "http://", "wss://", "ws://")):
+        if not text.startswith("/") and _ABSOLUTE.match(text):
             return url
         if self._base is None:
             raise ConfigurationError("a relative URL needs a scheme with a base_url")
-        return f"{self._base}{text}" if text.startswith("/") else f"{self._base}/{text}"
+        slash = "" if text.startswith(("/", "?", "#")) or not text else "/"
+        joined = f"{self._base}{slash}{text}"
+        # A URL object is quoted already, and perhaps in the caller's own way.
+        return URL(joined, encoded=True) if isinstance(url, URL) else joined
 
     async def aclose(self) -> None:
         """Close the client session; drain renewals if nobody else uses this store in this loop.
 
-        May be called again.
+        Requests under way end with aiohttp's errors. May be called again. Cancellation may leave a
+        renewal to run to its end by itself.
         """
-        await self._client.close()
-        if self._owns_manager:
-            await self._manager.aclose()
+        self._closed = True
+        try:
+            await self._client.close()
+        finally:
+            if self._owns_manager:
+                await self._manager.aclose()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open"
+        return f"AuthSession({describe(self._scheme)}, {state})"
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.aclose()

@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, final
 
 import aiohttp
 
 from asyncauth._clock import Clock
-from asyncauth._errors import ClosedError, RenewalFailedError, WaitTimeoutError
+from asyncauth._errors import AuthError, ClosedError, RenewalFailedError, WaitTimeoutError
 from asyncauth._events import Listener, TokenEvent, TokenGivenUp, TokenRefused
 from asyncauth._flight import Flight
 from asyncauth._flow import bare_session
@@ -81,10 +82,16 @@ class Worker:
 
         Cancellation ends the caller's wait; the renewal goes on.
         """
+        async with self._patience(slot):
+            return await self._obtain(slot, scheme, min_ttl)
+
+    @asynccontextmanager
+    async def _patience(self, slot: Slot) -> AsyncIterator[None]:
+        """Bound a caller's wait."""
         wait = self.means.policy.wait
         try:
             async with self.means.clock.timeout(wait):
-                return await self._obtain(slot, scheme, min_ttl)
+                yield
         except WaitTimeoutError:
             raise
         except TimeoutError:
@@ -104,6 +111,9 @@ class Worker:
                     return landing.held
             else:
                 landing = await _landing(task)
+            held = self._excused(slot, landing.error, min_ttl)
+            if held is not None:
+                return held
             # What an early renewal failed with is nobody's answer: it left the trying to others.
             if landing.error is not None and not (flight is not None and flight.early):
                 raise landing.error.again() from landing.error
@@ -119,17 +129,25 @@ class Worker:
             TokenUnavailableError: The renewal failed.
             StoreError: The store is needed and does not answer.
         """
-        if self.means.clock.monotonic() < slot.excused_until:
+        now = self.means.clock.monotonic()
+        ready = slot.usable(now)
+        if ready is not None and ready.entry.id != used.entry.id:
+            return ready
+        if now < slot.excused_until:
             return None
         self.refuse(slot, used)
-        try:
-            return await self.obtain(slot, scheme)
-        except RenewalFailedError as error:
-            if error.reason != "TokenRefusedError":
-                raise
-            until = self.means.clock.monotonic() + (error.retry_in or 0.0)
-            slot.excuse(used.entry.id, until)
+        held = await self.obtain(slot, scheme)
+        return None if held.entry.id == used.entry.id else held
+
+    def _excused(self, slot: Slot, error: AuthError | None, min_ttl: float) -> Held | None:
+        """Return the entry at hand if the fleet stands back from renewing what it has only just renewed."""
+        held, now = slot.held, self.means.clock.monotonic()
+        if not isinstance(error, RenewalFailedError) or error.reason != "TokenRefusedError":
             return None
+        if held is None or not held.serves(now, min_ttl):
+            return None
+        slot.excuse(held.entry.id, now + (error.retry_in or 0.0))
+        return held
 
     def refuse(self, slot: Slot, used: Held) -> None:
         """Note that the vendor refused an entry: this worker does not send it again."""
@@ -145,11 +163,12 @@ class Worker:
             StoreError: The store is needed and does not answer.
         """
         suspected_at = self.means.clock.monotonic()
-        while slot.flight is not None:
-            await _landing(slot.flight)
-        if slot.ready is not None and slot.ready.entry.id != used.entry.id:
-            return slot.ready
-        landing = await _landing(self._take_off(slot, scheme, suspected_at=suspected_at))
+        async with self._patience(slot):
+            while slot.flight is not None:
+                await _landing(slot.flight)
+            if slot.ready is not None and slot.ready.entry.id != used.entry.id:
+                return slot.ready
+            landing = await _landing(self._take_off(slot, scheme, suspected_at=suspected_at))
         if landing.error is not None:
             raise landing.error.again() from landing.error
         return landing.held

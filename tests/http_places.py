@@ -1,23 +1,17 @@
 """Loopback servers, and a scheme that needs no vendor, for the tests of middleware and session."""
 
 import itertools
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
+import aiohttp
 import attrs
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from asyncauth import AuthScheme, RefreshPolicy, Token, TokenEvent, TokenKey, TokenManager
+from asyncauth import AuthMiddleware, AuthScheme, RefreshPolicy, Token, TokenEvent, TokenKey, TokenManager
 from asyncauth._exchange import Placement
 from asyncauth.abc import AuthFlow
 from asyncauth.schemes import ClientCredentials
@@ -91,7 +85,7 @@ def _bearer(text: str) -> Placement:
 class Ready(AuthScheme):
     """Logs in by itself: t1, t2, ... without a vendor."""
 
-    base_url: URL | None
+    base: URL | None = attrs.field(alias="base_url")
     place: Callable[[str], Placement] = _bearer
     life: float | None = 3600
     name: str = "ready"
@@ -100,8 +94,12 @@ class Ready(AuthScheme):
     numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
 
     @property
+    def base_url(self) -> URL | None:
+        return self.base
+
+    @property
     def key(self) -> TokenKey:
-        return TokenKey(scheme=self.name, issuer=str(self.base_url))
+        return TokenKey(scheme=self.name, issuer=str(self.base))
 
     @property
     def fingerprint(self) -> str:
@@ -152,19 +150,12 @@ async def a_world(policy: RefreshPolicy = PATIENT) -> AsyncIterator[World]:
         yield World(vendor, clock, store, manager, scheme, events)
 
 
-def a_tls_context(path: Path) -> ssl.SSLContext:
-    """Return a server's context whose certificate nobody vouches for; it is kept in the file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(tz=UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1)
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.write_bytes(key.private_bytes(*form) + certificate.public_bytes(Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
-    return context
+def client_of(world: World, manager: TokenManager | None = None) -> aiohttp.ClientSession:
+    """Return a client with the middleware."""
+    return aiohttp.ClientSession(middlewares=[AuthMiddleware(world.scheme, manager or world.manager)])
+
+
+async def status(client: aiohttp.ClientSession, world: World) -> int:
+    """Ask the API, and return what it says."""
+    async with client.get(world.vendor.api_url / "x") as response:
+        return response.status
