@@ -13,7 +13,7 @@ def _sorted_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
 
 
 @final
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class TokenKey:
     """Two requests share a token exactly when their keys are equal.
 

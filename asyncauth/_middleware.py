@@ -16,7 +16,6 @@ from asyncauth._errors import AuthError, ClosedError, ConfigurationError
 from asyncauth._exchange import Placement
 from asyncauth._manager import TokenManager
 from asyncauth._policy import RefreshPolicy
-from asyncauth._record import Entry
 from asyncauth._slot import Held, Slot
 from asyncauth._token import Token
 from asyncauth._worker import Worker
@@ -68,23 +67,33 @@ class AuthMiddleware:
         self._places = frozenset(place for origin in scheme.origins for place in _places_of(origin))
         # A ClientResponse is a ResponseHead, but for what type checkers see of its cached properties.
         self._classify: Callable[[Any, Token], Verdict] = scheme.classify
-        self._here: _Here | None = None
-        self._ready: _Wearable | None = None
+        # Where the last request went: a session gives the same object for the same place.
+        self._at_home: URL | None = None
+        self._worn: _Worn | None = None
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Send a request with a token; see the class."""
         url = request.url
-        if (url.scheme, url.raw_host, url.port) not in self._places:
-            return await handler(request)
-        used = self._current(request.loop) or await self._obtain(request)
-        self._put_on(request, used.entry)
+        if url is not self._at_home:
+            if (url.scheme, url.raw_host, url.port) not in self._places:
+                return await handler(request)
+            self._at_home = url
+        worn = self._worn
+        if (
+            worn is None
+            or worn.slot.ready is not worn.held
+            or worn.loop is not request.loop
+            or worn.monotonic() >= worn.held.calm_until
+        ):
+            worn = await self._choose(request)
+        worn.put_on(request)
         response = await handler(request)
-        verdict = self._classify(response, used.entry.token)
+        verdict = self._classify(response, worn.token)
         if verdict is _FINE:
             return response
-        other = await self._other(verdict, used, response)
+        other = await self._other(verdict, worn.held, response)
         if other is None or request.session.closed or not _is_repeatable(request):
             return response
         # A connection that the refused response still holds could be the only one that is allowed.
@@ -93,7 +102,7 @@ class AuthMiddleware:
         await request.close()
         # The server that refused may never have asked for the body: then it has to be asked anew.
         request.update_expect_continue()
-        self._put_on(request, other.entry)
+        other.put_on(request)
         # A second refusal is the caller's. That token stays in use: it may be this resource that
         # refuses whatever comes, and the next request finds out (PROTOCOL.md, section 5.7).
         return await handler(request)
@@ -101,74 +110,43 @@ class AuthMiddleware:
     def __repr__(self) -> str:
         return f"AuthMiddleware({describe(self._scheme)})"
 
-    def _current(self, loop: AbstractEventLoop) -> Held | None:
-        """Return the entry at hand: no store, no lock, no task switch."""
-        here = self._here
-        if here is None or here.loop is not loop:
-            return None
-        held = here.slot.ready
+    async def _choose(self, request: aiohttp.ClientRequest) -> "_Worn":
+        """Find what to send with where the last choice does not do: it may start or await a renewal."""
+        worker = self._manager.worker
+        slot, now = worker.slot(self._scheme), worker.means.clock.monotonic()
+        held = slot.usable(now)
         if held is None:
-            return None
-        now = here.monotonic()
-        if now >= held.usable_until:
-            return None
-        if now >= held.early_at:
-            here.worker.renew_early(here.slot, self._scheme)
-        return held
+            held = await worker.obtain(slot, self._scheme)
+            if request.session.closed:  # aiohttp does not look again
+                raise ClosedError("the client session was closed while the request waited for a token")
+        elif now >= held.early_at:
+            worker.renew_early(slot, self._scheme)
+        return self._wear(worker, slot, held)
 
-    def _bound(self) -> "_Here":
-        """Find the worker and slot of the running loop, and keep them for the fast path."""
-        self._here = here = _Here.of(self._manager.worker, self._scheme)
-        return here
+    def _wear(self, worker: Worker, slot: Slot, held: Held) -> "_Worn":
+        """Make a token ready for requests, and keep that: it is done once per token."""
+        worn = self._worn
+        if worn is None or worn.held is not held:
+            placement = self._scheme.apply(held.entry.token)
+            self._worn = worn = _Worn.of(worker, slot, held, placement)
+        return worn
 
-    async def _obtain(self, request: aiohttp.ClientRequest) -> Held:
-        here = self._bound()
-        held = await here.worker.obtain(here.slot, self._scheme)
-        if request.session.closed:  # aiohttp does not look again
-            raise ClosedError("the client session was closed while the request waited for a token")
-        return held
-
-    async def _other(self, verdict: Verdict, used: Held, response: aiohttp.ClientResponse) -> Held | None:
-        """Return the entry to send once more with, if the verdict asks for one and there is one."""
+    async def _other(self, verdict: Verdict, used: Held, response: aiohttp.ClientResponse) -> "_Worn | None":
+        """Return what to send once more with, if the verdict asks for it and there is something."""
         if verdict is not Verdict.REFUSED and verdict is not Verdict.SUSPECT:
             return None
-        here = self._bound()
-        settle = here.worker.replace if verdict is Verdict.REFUSED else here.worker.verify
+        worker = self._manager.worker
+        slot = worker.slot(self._scheme)
+        settle = worker.replace if verdict is Verdict.REFUSED else worker.verify
         try:
             await _read_small(response)
-            return await settle(here.slot, self._scheme, used)
+            held = await settle(slot, self._scheme, used)
+            return None if held is None else self._wear(worker, slot, held)
         except AuthError:
             return None  # the refusal itself is the caller's answer
         except BaseException:
             response.close()
             raise
-
-    def _put_on(self, request: aiohttp.ClientRequest, entry: Entry) -> None:
-        ready = self._ready
-        if ready is None or ready.entry is not entry:
-            self._ready = ready = _Wearable.of(entry, self._scheme.apply(entry.token))
-        for name, value in ready.headers:
-            request.headers[name] = value
-        if ready.query:
-            request.url = _with_query(request.url, ready.query)
-        if ready.cookies:
-            request.headers[hdrs.COOKIE] = _with_cookies(request.headers.get(hdrs.COOKIE), ready.cookies)
-
-
-@final
-@attrs.frozen(eq=False)
-class _Here:
-    """What the fast path looks at, in one event loop."""
-
-    loop: AbstractEventLoop
-    worker: Worker
-    slot: Slot
-    monotonic: Callable[[], float]
-
-    @classmethod
-    def of(cls, worker: Worker, scheme: AuthScheme) -> Self:
-        loop = get_running_loop()
-        return cls(loop, worker, worker.slot(scheme), worker.means.clock.monotonic)
 
 
 class _Unshown(str):
@@ -182,18 +160,38 @@ class _Unshown(str):
 
 @final
 @attrs.frozen(eq=False, repr=False)
-class _Wearable:
-    """A placement made ready: what is done once per token is not done once per request."""
+class _Worn:
+    """A token made ready for the requests of one event loop."""
 
-    entry: Entry
+    loop: AbstractEventLoop
+    slot: Slot
+    monotonic: Callable[[], float]
+    held: Held
+    token: Token
     headers: tuple[tuple[istr, str], ...]
     query: Mapping[str, str]
     cookies: Mapping[str, str]
 
     @classmethod
-    def of(cls, entry: Entry, placement: Placement) -> Self:
-        headers = tuple((istr(name), _Unshown(value)) for name, value in placement.headers.items())
-        return cls(entry, headers, placement.query, placement.cookies)
+    def of(cls, worker: Worker, slot: Slot, held: Held, placement: Placement) -> Self:
+        return cls(
+            loop=get_running_loop(),
+            slot=slot,
+            monotonic=worker.means.clock.monotonic,
+            held=held,
+            token=held.entry.token,
+            headers=tuple((istr(name), _Unshown(value)) for name, value in placement.headers.items()),
+            query=placement.query,
+            cookies=placement.cookies,
+        )
+
+    def put_on(self, request: aiohttp.ClientRequest) -> None:
+        for name, value in self.headers:
+            request.headers[name] = value
+        if self.query:
+            request.url = _with_query(request.url, self.query)
+        if self.cookies:
+            request.headers[hdrs.COOKIE] = _with_cookies(request.headers.get(hdrs.COOKIE), self.cookies)
 
 
 def manager_on(store: TokenStore | TokenManager, policy: RefreshPolicy | None) -> TokenManager:

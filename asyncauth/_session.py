@@ -1,6 +1,7 @@
 """`AuthSession`: an aiohttp client session whose requests carry a shared token."""
 
 import re
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Self, final
 
 import aiohttp
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 """RFC 3986, section 3.1: a scheme; without one, also `//host/path` is relative to the base URL."""
+
+
+_KNOWN_URLS = 256
 
 
 @final
@@ -63,7 +67,9 @@ class AuthSession:
         self._manager = manager_on(store, policy)
         self._owns_manager = self._manager is not store
         self._middleware = AuthMiddleware(scheme, self._manager)
-        self._base = None if scheme.base_url is None else str(scheme.base_url).rstrip("/")
+        base = None if scheme.base_url is None else str(scheme.base_url).rstrip("/")
+        # Services ask for the same places again and again.
+        self._resolve = lru_cache(_KNOWN_URLS)(partial(_resolved, base))
         # Innermost, so that a middleware of the caller's that repeats a request has it authenticated anew.
         middlewares = (*(client_options.pop("middlewares", None) or ()), self._middleware)
         _ = self._manager.worker  # what is wrong with the policy is said before there is anything to close
@@ -127,29 +133,15 @@ class AuthSession:
         self, url: str | URL, **options: "Unpack[_WSConnectOptions]"
     ) -> "_WSRequestContextManager":
         """Open a WebSocket whose handshake carries the token; see `aiohttp.ClientSession.ws_connect`."""
-        return self._client.ws_connect(self._absolute(url), **options)
+        return self._client.ws_connect(self._target(url, {}), **options)
 
-    def _target(self, url: str | URL, options: "_RequestOptions") -> str | URL:
+    def _target(self, url: str | URL, options: "_RequestOptions") -> URL:
         """Return where a request goes, and keep the token on it."""
         if "middlewares" in options:
             options["middlewares"] = (*(options["middlewares"] or ()), self._middleware)
-        # What nearly every request is like: nothing is parsed twice.
-        if type(url) is str and url[:1] == "/" and self._base is not None and not self._closed:
-            return self._base + url
-        return self._absolute(url)
-
-    def _absolute(self, url: str | URL) -> str | URL:
-        if self._closed or self._client.closed:
+        if self._closed:
             raise ClosedError("the session was closed: make a new one")
-        text = str(url)
-        if not text.startswith("/") and _ABSOLUTE.match(text):
-            return url
-        if self._base is None:
-            raise ConfigurationError("a relative URL needs a scheme with a base_url")
-        slash = "" if text.startswith(("/", "?", "#")) or not text else "/"
-        joined = f"{self._base}{slash}{text}"
-        # A URL object is quoted already, and perhaps in the caller's own way.
-        return URL(joined, encoded=True) if isinstance(url, URL) else joined
+        return self._resolve(url)
 
     async def aclose(self) -> None:
         """Close the client session; drain renewals if nobody else uses this store in this loop.
@@ -173,3 +165,15 @@ class AuthSession:
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
+
+
+def _resolved(base: str | None, url: str | URL) -> URL:
+    """Return the absolute URL that a caller's URL means."""
+    text = str(url)
+    if not text.startswith("/") and _ABSOLUTE.match(text):
+        return URL(url)
+    if base is None:
+        raise ConfigurationError("a relative URL needs a scheme with a base_url")
+    slash = "" if text.startswith(("/", "?", "#")) or not text else "/"
+    # A URL object is quoted already, and perhaps in the caller's own way.
+    return URL(f"{base}{slash}{text}", encoded=isinstance(url, URL))

@@ -24,12 +24,17 @@ class Held:
         usable_until: Its end, less the margin.
         early_at: When its renewal starts while it still serves.
         fresh_until: Until then renewing it gains too little to be worth it.
+        calm_until: Until then there is nothing to do but to use it.
     """
 
     entry: Entry
     usable_until: float
     early_at: float
     fresh_until: float
+    calm_until: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "calm_until", min(self.usable_until, self.early_at))
 
     @classmethod
     def of(cls, entry: Entry, sighting: Sighting, policy: RefreshPolicy, *, early: bool) -> "Held":

@@ -18,7 +18,7 @@ from asyncauth import (
     TokenManager,
 )
 from asyncauth._exchange import AuthRequest, AuthResponse, Placement
-from asyncauth._middleware import _Wearable
+from asyncauth._middleware import _Worn
 from asyncauth.schemes import (
     CareCloudEnterprise,
     ClientCredentials,
@@ -159,7 +159,7 @@ async def test_no_value_shows_what_it_holds() -> None:
     manager = TokenManager(store)
     await manager.put(Ready(base_url=None), token)
     slot = manager.worker.slot(Ready(base_url=None))
-    assert slot.entry is not None
+    assert slot.held is not None
     shown = [
         token,
         placement,
@@ -169,7 +169,7 @@ async def test_no_value_shows_what_it_holds() -> None:
         slot,
         slot.held,
         slot.entry,
-        _Wearable.of(slot.entry, placement),
+        _Worn.of(manager.worker, slot, slot.held, placement),
         AuthResponse(status=200, body=PASSWORD.encode()),
         AuthRequest.form(URL(f"https://a.example/t?p={PASSWORD}"), {"p": PASSWORD}),
     ]

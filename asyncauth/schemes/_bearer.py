@@ -6,6 +6,8 @@ from asyncauth._token import Token
 from asyncauth.abc import AuthScheme, ResponseHead, Verdict
 
 _VERDICTS = {401: Verdict.REFUSED, 403: Verdict.FORBIDDEN, 429: Verdict.BACK_OFF}
+# Members of an enumeration are slow to reach in Python 3.11, and this one is asked for each time.
+_FINE = Verdict.FINE
 
 
 def bearer(token: Token) -> str:
@@ -31,4 +33,4 @@ class BearerScheme(AuthScheme):
 
     def classify(self, response: ResponseHead, token: Token) -> Verdict:
         del token
-        return _VERDICTS.get(response.status, Verdict.FINE)
+        return _VERDICTS.get(response.status, _FINE)

@@ -225,7 +225,7 @@ class CareCloudEnterprise(BearerScheme):
 
     def classify(self, response: ResponseHead, token: Token) -> Verdict:
         """Judge by the status, except where a 401 is about a credential inside the call."""
-        if response.url.path.endswith(_CHECKING) and response.status == 401:  # noqa: PLR2004
+        if response.status == 401 and response.url.path.endswith(_CHECKING):  # noqa: PLR2004
             return Verdict.FINE
         return super().classify(response, token)
 
