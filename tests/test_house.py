@@ -5,7 +5,7 @@ import inspect
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ STORES = Path(inspect.getfile(asyncauth_stores)).parent
 TOP = CORE.parent
 
 # A file imports only from files above it.
-ORDER = """
+ORDER: Sequence[str] = """
     _token _key _errors _clock _origin _exchange _store _scheme abc _policy
     _record _answers _writing _acquire _transitions _codec _ledger
     _flow _events _slot _issue _lease _attempt _outage _flight _watch _worker _registry
