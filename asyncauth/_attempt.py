@@ -15,6 +15,7 @@ from asyncauth._errors import (
     CredentialRefusedError,
     GrantRefusedError,
     LoggedOutError,
+    StoreError,
     StoreUnavailableError,
     TokenRefusedError,
     VendorError,
@@ -157,7 +158,9 @@ class Attempt:
 
     async def _after_refusal(self, mode: Mode, error: GrantRefusedError) -> Mode:
         """Decide what follows `invalid_grant`: login, another's token, one more try, or the end."""
-        if mode is Mode.REFRESH and self.scheme.can_login:
+        if mode is Mode.LOGIN:  # a password grant's word for a wrong password
+            raise await self.lease.condemn(error, refused=self.scheme.fingerprint)
+        if self.scheme.can_login:
             return Mode.LOGIN
         record = (await self._means.ledger.look(self.lease.slot.name)).record
         stored = None if record is None else record.entry
@@ -175,20 +178,28 @@ class Attempt:
             alive = await self._converse(self.scheme.probe(self._base.token))
         except VendorError as error:
             raise await self.lease.fail(error, definite=True) from error
+        except CredentialRefusedError as error:
+            raise await self.lease.condemn(error, refused=self.scheme.fingerprint) from error
         if alive:
             await self.lease.settle()
         elif not self.scheme.can_login:
+            self.lease.slot.refuse(self._base.id)
             await self.lease.give_back()
             raise AskAgainError(same_attempt=False)
         return alive
 
     async def _commit(self, entry: Entry) -> tuple[Entry, Sighting]:
         lease, base = self.lease, self._base
-        if self.seen_refused and base is not None and same_credential(base.token, entry.token):
-            again = TokenRefusedError("the vendor gave the very token again that it refuses")
-            raise await lease.fail(again, definite=True)
+        again = base is not None and same_credential(base.token, entry.token)
+        if self.seen_refused and again and not entry.one_time:
+            error = TokenRefusedError("the vendor gave the very token again that it refuses")
+            raise await lease.fail(error, definite=True)
         lease.slot.committing = entry.id
-        outcome = await self._commit_until_answered(entry)
+        try:
+            outcome = await self._commit_until_answered(entry)
+        except (asyncio.CancelledError, StoreError):
+            self._means.emit(TokenGivenUp(key=lease.slot.key, entry_id=entry.id))
+            raise
         if outcome is None:
             self._means.later(lease.slot, entry, lease.sighting)
             return entry, lease.sighting
@@ -215,9 +226,6 @@ class Attempt:
         while True:
             try:
                 return await self.lease.run(commit, fresh=fresh)
-            except asyncio.CancelledError:
-                self._means.emit(TokenGivenUp(key=self.lease.slot.key, entry_id=entry.id))
-                raise
             except StoreUnavailableError:
                 if is_expendable(self.scheme, entry) and clock.monotonic() >= deadline:
                     return None

@@ -33,10 +33,14 @@ AuthError
 No error's text holds a secret, a request's body or a URL's query.
 """
 
-from typing import TYPE_CHECKING, ClassVar, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 if TYPE_CHECKING:
     from asyncauth.abc import Snapshot
+
+
+_E = TypeVar("_E", bound="AuthError")
 
 
 class AuthError(Exception):
@@ -47,9 +51,18 @@ class AuthError(Exception):
 
     def again(self) -> Self:
         """Return a twin without traceback, for one more task that shares this failure."""
-        twin = type(self).__new__(type(self), *self.args)
-        twin.__dict__.update(self.__dict__)
-        return twin
+        return _remade(type(self), self.args, self.__dict__)
+
+    def __reduce__(self) -> "tuple[Any, ...]":
+        # Not by calling the class: some take more arguments than there are in `args`.
+        return _remade, (type(self), self.args, dict(self.__dict__))
+
+
+def _remade(kind: type[_E], args: tuple[Any, ...], attributes: Mapping[str, Any]) -> _E:
+    error = kind.__new__(kind, *args)
+    error.args = args  # an OSError, which TimeoutError is, takes none from `__new__`
+    error.__dict__.update(attributes)
+    return error
 
 
 class ConfigurationError(AuthError, ValueError):

@@ -1,11 +1,14 @@
 """What happens to tokens, as typed values without secrets, for logs, metrics and applications."""
 
+import logging
 from collections.abc import Callable
 from typing import final
 
 import attrs
 
 from asyncauth._key import TokenKey
+
+_log = logging.getLogger("asyncauth")
 
 
 @attrs.frozen(kw_only=True)
@@ -97,3 +100,25 @@ class TokenGivenUp(TokenEvent):
 
 Listener = Callable[[TokenEvent], None]
 """Called in the event loop, in order; must be quick. What it raises is logged and goes no further."""
+
+
+@final
+class Listeners:
+    """Those who are told of events."""
+
+    def __init__(self) -> None:
+        self._all: list[Listener] = []
+
+    def add(self, listener: Listener) -> None:
+        """Tell somebody from now on; once, however often he is added."""
+        if listener not in self._all:
+            self._all.append(listener)
+
+    def tell(self, event: TokenEvent) -> None:
+        """Tell everybody; what a listener raises is logged."""
+        _log.debug("%s: %s", event.key.scheme, type(event).__name__)
+        for listener in self._all:
+            try:
+                listener(event)
+            except Exception:  # noqa: BLE001 - a listener's bug is not the renewal's
+                _log.exception("a token listener failed")

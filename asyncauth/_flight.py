@@ -16,6 +16,7 @@ from asyncauth._answers import (
     BackOff,
     Behind,
     Busy,
+    Committed,
     Grant,
     LoggedOut,
     Newer,
@@ -38,7 +39,7 @@ from asyncauth._issue import new_id
 from asyncauth._lease import AskAgainError, HeldLease, Means
 from asyncauth._ledger import Outcome, Sighting
 from asyncauth._outage import renew_alone, stand_back
-from asyncauth._record import Entry, Mode
+from asyncauth._record import Entry
 from asyncauth._slot import Held, Landing, Slot
 from asyncauth.abc import AuthScheme, Liveness
 
@@ -59,8 +60,11 @@ class Flight:
         scheme: The vendor's knowledge.
         min_ttl: Seconds of life that the token is wanted for.
         suspected_at: Seconds of local time at which the entry became suspect; none to renew it.
+        checks_from: When it took off, if it is to check; suspicions up to then are its own.
         early: Whether nobody waits for it.
         lease: The lease that is held, if one is.
+        obstacle: Whom it waits for, and why.
+        waits_since: Since when, in local time.
     """
 
     means: Means
@@ -68,8 +72,11 @@ class Flight:
     scheme: AuthScheme
     min_ttl: float = 0.0
     suspected_at: float | None = None
+    checks_from: float = -inf
     early: bool = False
     lease: HeldLease | None = None
+    obstacle: str = attrs.field(init=False, default="the vendor")
+    waits_since: float = attrs.field(init=False, default=inf)
     _seen: Entry | None = attrs.field(init=False, default=None)
     _attempt: str = attrs.field(init=False, factory=new_id)
     _marked: str | None = attrs.field(init=False, default=None)
@@ -89,7 +96,7 @@ class Flight:
     async def _fly(self) -> Held | None:
         async with AsyncExitStack() as marks:
             while True:
-                self._check_patience("a record that goes on changing")
+                self._check_patience()
                 try:
                     outcome = await self._ask(marks)
                 except StoreUnavailableError as error:
@@ -167,8 +174,9 @@ class Flight:
         entry = self._seen
         assert entry is not None  # noqa: S101 - `Behind` answers an ask with a seen entry
         restore = partial(transitions.restore, entry=entry, policy=self.means.policy)
-        await self.means.ledger.run(self.slot.name, restore)
-        self.means.emit(TokenRestored(key=self.slot.key, entry_id=entry.id))
+        outcome = await self.means.ledger.run(self.slot.name, restore)
+        if isinstance(outcome.answer, Committed):
+            self.means.emit(TokenRestored(key=self.slot.key, entry_id=entry.id))
 
     def _drop(self) -> None:
         self.slot.drop()
@@ -192,9 +200,8 @@ class Flight:
             landed = await attempt.run()
         except AskAgainError as again:
             self._attempt = self._attempt if again.same_attempt else new_id()
-            if grant.mode is Mode.CHECK and base is not None:
+            if base is not None and base.id in self.slot.refused:
                 self.suspected_at = None
-                self.slot.refuse(base.id)
             return False, None
         finally:
             self.lease = None
@@ -206,23 +213,32 @@ class Flight:
     async def _wait_for_replicas(self) -> None:
         """A grant that a fail-over may forget is no grant: write it again, or give it back."""
         clock, policy = self.means.clock, self.means.policy
-        if clock.monotonic() >= self._deadline:
+        if clock.monotonic() + policy.store_timeout >= self._deadline:
             give_back = partial(transitions.abandon, attempt=self._attempt, policy=policy, definite=True)
             await self.means.ledger.run(self.slot.name, give_back)
             raise StoreUnavailableError("the store has not the replicas that were asked for")
         await clock.sleep(policy.store_timeout)
 
-    def _check_patience(self, obstacle: str) -> float:
+    def _check_patience(self) -> float:
         """Return the seconds of patience that are left."""
         left = self._deadline - self.means.clock.monotonic()
         if left <= 0:
-            patience = self.means.policy.wait
-            raise WaitTimeoutError(f"no renewal came within {patience:g} s: {obstacle} stands in the way")
+            raise WaitTimeoutError(self.why_no_token())
         return left
+
+    def why_no_token(self) -> str:
+        """Say who has been in the way of a token, and for how long."""
+        waited = max(self.means.clock.monotonic() - self.waits_since, 0.0)
+        since = f" for {waited:.0f} s" if waited else ""
+        patience = f"{self.means.policy.wait:g} s"
+        return f"no {self.slot.key.scheme} token came within {patience}: waiting for {self.obstacle}{since}"
 
     async def _wait(self, busy: Busy, sighting: Sighting) -> None:
         """Wait until the record changes, the time is over, or the holder is found dead."""
-        left = self._check_patience(f"attempt {busy.attempt} ({busy.why})")
+        obstacle = f"attempt {busy.attempt} ({busy.why})" if busy.attempt else busy.why
+        if obstacle != self.obstacle:
+            self.obstacle, self.waits_since = obstacle, self.means.clock.monotonic()
+        left = self._check_patience()
         ledger, name = self.means.ledger, self.slot.name
         seconds = max(min(busy.seconds, left), _SHORTEST_WAIT)
         try:

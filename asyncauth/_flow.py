@@ -99,15 +99,16 @@ async def _exchange(client: aiohttp.ClientSession, request: AuthRequest, clock: 
             middlewares=(_send_once,),
         ) as response:
             body = await _read_bounded(response, place)
+            return AuthResponse(
+                status=response.status,
+                headers=response.headers,
+                body=body,
+                url=request.url,
+                received_at=clock.wall(),
+            )
     except (aiohttp.ClientError, OSError) as error:
-        raise _failure(error, place) from None
-    return AuthResponse(
-        status=response.status,
-        headers=response.headers,
-        body=body,
-        url=request.url,
-        received_at=clock.wall(),
-    )
+        failure = _failure(error, place)
+    raise failure  # out of the handler, as in `_send_once`
 
 
 async def _send_once(
@@ -121,7 +122,9 @@ async def _send_once(
     try:
         return await handler(request)
     except (aiohttp.ClientError, OSError) as error:
-        raise _failure(error, place_of(request.url)) from None
+        failure = _failure(error, place_of(request.url))
+    # Out of the handler: aiohttp's error has the request's headers and query, and would be our context.
+    raise failure
 
 
 async def _read_bounded(response: aiohttp.ClientResponse, place: str) -> bytes:

@@ -9,7 +9,8 @@ import attrs
 
 
 def _sorted_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(set(scopes)))
+    # A string is a list of scopes as RFC 6749, section 3.3, writes it, not one of letters.
+    return tuple(sorted(set(scopes.split() if isinstance(scopes, str) else scopes)))
 
 
 @final

@@ -102,8 +102,8 @@ class HeldLease:
         """End the prolonging; a lease that is not ended otherwise runs out."""
         if self._beat is not None:
             self._beat.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._beat
+            # Not by awaiting it: its end, whatever it was, is not ours, and our own cancellation is.
+            await asyncio.wait({self._beat})
             self._beat = None
 
     def fence(self) -> None:

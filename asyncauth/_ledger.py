@@ -88,8 +88,12 @@ class Ledger:
             UnreadableRecordError: The record cannot be opened.
         """
         asked_at = self.clock.monotonic()
+        before = self._last.get(name)
         snapshot = await self._bounded(self.store.read(name))
-        return self._sight(name, snapshot, asked_at)
+        sighting = self._sight(snapshot, asked_at)
+        if self._last.get(name) is before:  # else it may be older than what was written meanwhile
+            self._last[name] = sighting
+        return sighting
 
     async def run(self, name: str, transition: Callable[[View], Step], *, fresh: bool = False) -> Outcome:
         """Run a transition until its write took effect, or it has nothing to write.
@@ -114,7 +118,8 @@ class Ledger:
             try:
                 return await self._write(name, step, sighting)
             except WriteConflictError as conflict:
-                sighting = self._sight(name, conflict.snapshot, self.clock.monotonic())
+                sighting = self._sight(conflict.snapshot, self.clock.monotonic())
+                self._last[name] = sighting
             await self.clock.sleep(0.002 * lost_races * fraction(sighting.snapshot.version + name))
         raise StoreUnavailableError(f"{_ROUNDS} other writers were faster, one after the other")
 
@@ -169,15 +174,13 @@ class Ledger:
         self._last[name] = written
         return Outcome(answer=step.answer, sighting=written, replicated=replicated)
 
-    def _sight(self, name: str, snapshot: Snapshot, asked_at: float) -> Sighting:
+    def _sight(self, snapshot: Snapshot, asked_at: float) -> Sighting:
         try:
             record = None if snapshot.value is None else decode(snapshot.value)
         except UnreadableError as error:
             raise UnreadableRecordError(str(error), snapshot) from None
         seen_at = self.clock.monotonic()
-        sighting = Sighting(snapshot=snapshot, record=record, asked_at=asked_at, seen_at=seen_at)
-        self._last[name] = sighting
-        return sighting
+        return Sighting(snapshot=snapshot, record=record, asked_at=asked_at, seen_at=seen_at)
 
     async def _bounded(self, operation: Awaitable[_T]) -> _T:
         """Await one store operation, for no longer than the policy allows."""

@@ -1,7 +1,6 @@
 """`TokenManager`: the token alone, for those who put it on requests themselves."""
 
 import asyncio
-from functools import partial
 from typing import Self, final
 
 import aiohttp
@@ -9,6 +8,7 @@ import aiohttp
 from asyncauth import _transitions as transitions
 from asyncauth._answers import Step, View
 from asyncauth._clock import SYSTEM_CLOCK, Clock
+from asyncauth._errors import ConfigurationError
 from asyncauth._events import Listener
 from asyncauth._issue import new_id
 from asyncauth._policy import RefreshPolicy
@@ -36,7 +36,8 @@ class TokenManager:
         listener: Told what happens to tokens, as `TokenEvent` values.
 
     Raises:
-        ConfigurationError: At first use, if the store is in use in this loop with another policy.
+        ConfigurationError: What is given is no store; or, at first use, the store is in use in this
+            loop with another policy, clock or client.
     """
 
     def __init__(
@@ -48,25 +49,37 @@ class TokenManager:
         client: aiohttp.ClientSession | None = None,
         listener: Listener | None = None,
     ) -> None:
+        if not isinstance(store, TokenStore):
+            raise ConfigurationError(
+                f"a TokenStore is needed, such as open_store(url) returns, not {type(store).__name__}"
+            )
         self._store = store
         self._policy = policy
         self._clock = clock
         self._client = client
         self._listener = listener
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._worker: Worker | None = None
+        self._bound: tuple[asyncio.AbstractEventLoop, Worker] | None = None
         self._retained: Worker | None = None
 
     @property
     def worker(self) -> Worker:
         """What all managers on this store and the running event loop share."""
+        worker = self.bind()
+        if self._retained is None:
+            worker.is_kept = True  # who closes nothing must not have it closed by others: the store does
+        return worker
+
+    def bind(self) -> Worker:
+        """Find the shared worker, so that what is wrong with the arguments is said now."""
         loop = asyncio.get_running_loop()
-        if self._worker is None or self._loop is not loop or self._worker.closed:
-            self._worker = shared_worker(self._store, self._policy, self._clock, self._client)
-            self._loop = loop
-            if self._listener is not None and self._listener not in self._worker.listeners:
-                self._worker.listeners.append(self._listener)
-        return self._worker
+        bound = self._bound
+        if bound is not None and bound[0] is loop and not bound[1].closed:
+            return bound[1]
+        worker = shared_worker(self._store, self._policy, self._clock, self._client)
+        self._bound = (loop, worker)
+        if self._listener is not None:
+            worker.listeners.add(self._listener)
+        return worker
 
     async def token(self, scheme: AuthScheme, *, min_ttl: float = 0.0) -> Token:
         """Return a token that is valid now.
@@ -148,17 +161,23 @@ class TokenManager:
 
     async def _forget(self, scheme: AuthScheme) -> Entry | None:
         worker = self.worker
-        slot, ledger = worker.slot(scheme), worker.means.ledger
+        slot, ledger, policy = worker.slot(scheme), worker.means.ledger, worker.means.policy
         record = (await ledger.look(slot.name)).record
         era = 0 if record is None else record.era
-        await ledger.run(slot.name, partial(transitions.forget, era=era, policy=worker.means.policy))
+        forgotten: list[Entry | None] = []
+
+        def forget(view: View) -> Step:
+            forgotten.append(None if view.record is None else view.record.entry)
+            return transitions.forget(view, era, policy)
+
+        await ledger.run(slot.name, forget)
         slot.drop()
-        return None if record is None else record.entry
+        return forgotten[-1]
 
     def retain(self) -> None:
         """Count as a user of the shared worker, until `aclose`."""
         if self._retained is None:
-            self._retained = self.worker
+            self._retained = self.bind()
             self._retained.users += 1
 
     async def aclose(self) -> None:
@@ -169,7 +188,7 @@ class TokenManager:
         worker, self._retained = self._retained, None
         if worker is not None:
             worker.users -= 1
-            if worker.users == 0:
+            if worker.users == 0 and not worker.is_kept:
                 await worker.aclose()
 
     def __repr__(self) -> str:

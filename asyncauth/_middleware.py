@@ -47,7 +47,8 @@ class AuthMiddleware:
         policy: The durations, if `store` is a store.
 
     Raises:
-        ConfigurationError: There is a policy, and `store` is a manager, which has its own.
+        ConfigurationError: The scheme names no origin that the token may go to; or there is a policy,
+            and `store` is a manager, which has its own.
         TokenUnavailableError: From a request: there is no token, and why. Nothing was sent.
         StoreError: From a request: the store is needed and does not answer. Nothing was sent.
         ClosedError: From a request: the client session was closed meanwhile. Nothing was sent.
@@ -62,6 +63,10 @@ class AuthMiddleware:
         *,
         policy: RefreshPolicy | None = None,
     ) -> None:
+        if not scheme.origins:
+            raise ConfigurationError(
+                f"a {scheme.key.scheme} token has nowhere to go: give the scheme a base_url or origins"
+            )
         self._scheme = scheme
         self._manager = manager_on(store, policy)
         self._places = frozenset(place for origin in scheme.origins for place in _places_of(origin))

@@ -4,6 +4,7 @@ Only for kind N of PROTOCOL.md, section 9. One-time refresh tokens and destructi
 closed: without the store nobody knows who else is renewing.
 """
 
+import logging
 from functools import partial
 
 import attrs
@@ -13,18 +14,21 @@ from asyncauth._answers import Conflict
 from asyncauth._clock import Clock
 from asyncauth._errors import (
     CredentialRefusedError,
+    GrantRefusedError,
     RenewalFailedError,
     StoreError,
     StoreUnavailableError,
     VendorError,
 )
-from asyncauth._events import RenewalStarted, TokenRenewed
+from asyncauth._events import RenewalStarted, TokenGivenUp, TokenRenewed
 from asyncauth._issue import is_expendable, new_entry, new_id
 from asyncauth._lease import Means
 from asyncauth._ledger import Sighting
 from asyncauth._record import Entry, Mode
 from asyncauth._slot import Held, Slot
 from asyncauth.abc import AuthScheme, Snapshot
+
+_log = logging.getLogger("asyncauth")
 
 
 async def renew_alone(means: Means, slot: Slot, scheme: AuthScheme, error: StoreUnavailableError) -> Held:
@@ -40,7 +44,10 @@ async def renew_alone(means: Means, slot: Slot, scheme: AuthScheme, error: Store
             f"{error}; a one-time refresh token or a login that ends another is not spent without it"
         ) from error
     stand_back(means, slot)
+    if slot.alone_until <= means.clock.monotonic():
+        _log.warning("%s; this process logs in to %s alone until it is back", error, slot.key.scheme)
     sighting = means.ledger.last(slot.name) or _own_sighting(means.clock)
+    _guard_against_a_loop(means, slot, sighting)
     means.emit(RenewalStarted(key=slot.key, attempt=new_id(), mode=Mode.LOGIN.value))
     sent_at = means.clock.monotonic()
     try:
@@ -49,16 +56,18 @@ async def renew_alone(means: Means, slot: Slot, scheme: AuthScheme, error: Store
         era = 0 if record is None else record.era
         issued_at = sighting.store_time(sent_at)
         entry = new_entry(token, slot.entry, Mode.LOGIN, scheme, issued_at=issued_at, era=era)
-    except (VendorError, CredentialRefusedError) as failure:
+    except (VendorError, CredentialRefusedError, GrantRefusedError) as failure:
         slot.unreachable += 1
         pause = means.policy.backoff_for(slot.unreachable, slot.name)
         slot.stand_back_until = means.clock.monotonic() + pause
-        if isinstance(failure, CredentialRefusedError):
+        if not isinstance(failure, VendorError):
             raise
         reason = type(failure).__name__
         raise RenewalFailedError(f"renewing failed: {failure}", reason=reason, retry_in=pause) from failure
     means.later(slot, entry, sighting)
-    return slot.take(entry, sighting, means.policy)
+    held = slot.take(entry, sighting, means.policy)
+    slot.alone_until = held.usable_until + means.policy.wait  # until then it is the same outage
+    return held
 
 
 def stand_back(means: Means, slot: Slot) -> None:
@@ -76,12 +85,25 @@ def stand_back(means: Means, slot: Slot) -> None:
         )
 
 
+def _guard_against_a_loop(means: Means, slot: Slot, sighting: Sighting) -> None:
+    """Refuse to replace what the vendor refuses although it has only just issued it."""
+    own, now = slot.held, means.clock.monotonic()
+    if own is None or own.entry.id not in slot.refused or not own.serves(now, 0.0):
+        return
+    left = means.policy.loop_guard - (sighting.store_time(now) - own.entry.issued_at) / 1000
+    if left > 0:
+        message = "the vendor refuses a token that it has only just issued"
+        raise RenewalFailedError(message, reason="TokenRefusedError", retry_in=left)
+
+
 async def store_later(means: Means, slot: Slot, entry: Entry, sighting: Sighting) -> None:
     """Commit an entry once the store is back; what somebody else stored meanwhile stands."""
     pause = means.policy.store_timeout
     while True:
         await means.clock.sleep(pause)
         pause = min(2 * pause, 5.0)
+        if slot.entry is None or slot.entry.id != entry.id:
+            return  # another one has taken its place
         try:
             now = means.clock.monotonic()
             shift = (await means.ledger.look(slot.name)).store_time(now) - sighting.store_time(now)
@@ -89,8 +111,9 @@ async def store_later(means: Means, slot: Slot, entry: Entry, sighting: Sighting
             outcome = await means.ledger.run(slot.name, commit)
         except StoreUnavailableError:
             continue
-        except StoreError:
-            return  # an unreadable record: only an explicit `put` replaces it
+        except StoreError:  # an unreadable record: only an explicit `put` replaces it
+            means.emit(TokenGivenUp(key=slot.key, entry_id=entry.id))
+            return
         break
     if not isinstance(outcome.answer, Conflict):
         mode, life = Mode.LOGIN.value, entry.token.expires_in

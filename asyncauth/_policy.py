@@ -1,23 +1,45 @@
 """When to renew early, how long to wait, how to stand back: numbers and pure functions."""
 
 import hashlib
-from typing import final
+from math import isfinite
+from typing import TypeGuard, final
 
 import attrs
 
 from asyncauth._errors import ConfigurationError
 
 _DAY = 86_400.0
+_HALF = 0.5
 
 
-def _positive(instance: object, attribute: "attrs.Attribute[float]", value: float) -> None:
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def _duration(instance: object, attribute: "attrs.Attribute[float]", value: object) -> None:
     del instance
-    if not value > 0:
-        raise ConfigurationError(f"{attribute.name} must be more than 0 s, not {value:g} s")
+    if not _is_number(value) or value <= 0:
+        raise ConfigurationError(f"{attribute.name} must be a number of seconds above 0, not {value!r}")
+
+
+def _part(instance: object, attribute: "attrs.Attribute[float]", value: object) -> None:
+    del instance
+    if not _is_number(value) or not 0 < value <= _HALF:
+        raise ConfigurationError(f"{attribute.name} must be a share above 0, at most {_HALF}, not {value!r}")
+
+
+def _count(instance: object, attribute: "attrs.Attribute[int]", value: object) -> None:
+    del instance
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ConfigurationError(f"{attribute.name} must be a whole number from 0, not {value!r}")
 
 
 def _seconds(default: float) -> float:
-    return attrs.field(default=default, converter=float, validator=_positive)
+    return attrs.field(default=default, validator=_duration)
+
+
+def _share(default: float) -> float:
+    return attrs.field(default=default, validator=_part)
 
 
 @final
@@ -66,12 +88,12 @@ class RefreshPolicy:
     grace: float = _seconds(20)
     quarantine: float = _seconds(26)
     wait: float = _seconds(40)
-    retries: int = attrs.field(default=2, validator=attrs.validators.ge(0))
+    retries: int = attrs.field(default=2, validator=_count)
     store_timeout: float = _seconds(0.5)
     audit: float = _seconds(60)
     margin: float = _seconds(10)
-    margin_share: float = _seconds(0.05)
-    early_share: float = _seconds(0.2)
+    margin_share: float = _share(0.05)
+    early_share: float = _share(0.2)
     early_min: float = _seconds(30)
     early_max: float = _seconds(900)
     early_pause: float = _seconds(30)
@@ -100,6 +122,7 @@ class RefreshPolicy:
         )
         self._at_least("probe_first", self.quiet, "quiet")
         self._at_least("probe_max", self.probe_first, "probe_first")
+        self._at_least("keep", self.quarantine + self.probe_max, "quarantine + probe_max")
         self._at_least("backoff_max", self.backoff_first, "backoff_first")
         self._at_least("early_max", self.early_min, "early_min")
 

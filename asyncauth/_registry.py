@@ -6,7 +6,7 @@ from functools import partial
 
 import aiohttp
 
-from asyncauth._clock import Clock
+from asyncauth._clock import SYSTEM_CLOCK, Clock
 from asyncauth._errors import ConfigurationError
 from asyncauth._policy import RefreshPolicy
 from asyncauth._worker import Worker
@@ -26,10 +26,12 @@ def shared_worker(
     """Return the worker of a store in the running event loop, making it at first use.
 
     Raises:
-        ConfigurationError: It was made with another policy: the first one stands.
+        ConfigurationError: It was made with another policy, clock or client: the first ones stand.
     """
     loop = asyncio.get_running_loop()
     with _lock:
+        if _PLACE not in vars(store):
+            store.on_close(partial(_close_all, store))
         workers: dict[asyncio.AbstractEventLoop, Worker] = vars(store).setdefault(_PLACE, {})
         for ended in [other for other in workers if other.is_closed()]:
             del workers[ended]
@@ -37,17 +39,37 @@ def shared_worker(
         if worker is None or worker.closed:
             worker = Worker(store, policy or RefreshPolicy(), clock, client)
             workers[loop] = worker
-            store.on_close(partial(_close, worker, loop))
-        elif policy is not None and policy != worker.means.policy:
-            raise ConfigurationError(
-                "this store is in use in this event loop with another RefreshPolicy: make it once, and"
-                " give it to whoever uses the store first"
-            )
+        _check_alike(worker, policy, clock, client)
         return worker
+
+
+def _check_alike(
+    worker: Worker, policy: RefreshPolicy | None, clock: Clock, client: aiohttp.ClientSession | None
+) -> None:
+    other = "RefreshPolicy" if policy is not None and policy != worker.means.policy else None
+    if clock is not SYSTEM_CLOCK and clock is not worker.means.clock:
+        other = "clock"
+    if client is not None and client is not worker.given_client:
+        other = "client"
+    if other is not None:
+        raise ConfigurationError(
+            f"this store is in use in this event loop with another {other}: make one TokenManager with"
+            " it, and give that to sessions and middlewares"
+        )
+
+
+async def _close_all(store: TokenStore) -> None:
+    with _lock:
+        workers: dict[asyncio.AbstractEventLoop, Worker] = vars(store).pop(_PLACE, {})
+    for loop, worker in workers.items():
+        await _close(worker, loop)
 
 
 async def _close(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
     if loop is asyncio.get_running_loop():
         await worker.aclose()
     elif loop.is_running():
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(worker.aclose(), loop))
+        closing = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(worker.aclose(), loop))
+        policy = worker.means.policy
+        # A loop that stops meanwhile never answers.
+        await asyncio.wait({closing}, timeout=policy.request_timeout + policy.store_timeout)

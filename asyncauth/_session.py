@@ -72,7 +72,7 @@ class AuthSession:
         self._resolve = lru_cache(_KNOWN_URLS)(partial(_resolved, base))
         # Innermost, so that a middleware of the caller's that repeats a request has it authenticated anew.
         middlewares = (*(client_options.pop("middlewares", None) or ()), self._middleware)
-        _ = self._manager.worker  # what is wrong with the policy is said before there is anything to close
+        self._manager.bind()  # before there is anything to close
         self._client = aiohttp.ClientSession(middlewares=middlewares, **client_options)
         self._closed = False
         if self._owns_manager:

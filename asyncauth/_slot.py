@@ -6,12 +6,17 @@ from typing import final
 
 import attrs
 
-from asyncauth._errors import AuthError
+from asyncauth._errors import AuthError, TokenUnavailableError
+from asyncauth._issue import same_credential
 from asyncauth._key import TokenKey
 from asyncauth._ledger import Sighting
 from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Entry
 from asyncauth.abc import AuthScheme
+
+_KEPT_REFUSALS = 100
+_DENIED_FOR = 1.0
+"""Seconds for which requests are given the last flight's error without a look at the store."""
 
 
 @final
@@ -69,6 +74,16 @@ class Landing:
 
 
 @final
+@attrs.frozen
+class Denial:
+    """Why there is no token, for whoever asks with the same credential until then."""
+
+    error: TokenUnavailableError
+    fingerprint: str
+    until: float
+
+
+@final
 @attrs.define(eq=False, kw_only=True)
 class Slot:
     """What a worker knows of one key.
@@ -79,13 +94,15 @@ class Slot:
         scheme: The vendor's knowledge, as of the first use.
         held: The entry known last, usable or not.
         ready: The same, if it may be put on requests: all that the fast path reads.
-        committing: The id of the entry that this worker is storing.
+        committing: The id of the entry that this worker stores: its own watch need not adopt it.
         flight: The one renewal under way in this process.
         watch: The task that waits for other workers' changes.
         refused: Ids of entries that the vendor refused.
         early_after: No early renewal before this moment.
         stand_back_until: This process could not reach the vendor: no try of its own before this.
         unreachable: How often in a row it could not.
+        alone_until: Until then a renewal without the store belongs to an outage that was told of.
+        denied: What a flight ended with, for whom, and until when it is the answer of the next ones.
         excused_until: Until then a refusal is the caller's: the fleet stands back.
     """
 
@@ -97,10 +114,12 @@ class Slot:
     committing: str | None = None
     flight: "asyncio.Task[Landing] | None" = None
     watch: "asyncio.Task[None] | None" = None
-    refused: set[str] = attrs.field(factory=set)
+    refused: dict[str, None] = attrs.field(factory=dict)
     early_after: float = -inf
     stand_back_until: float = -inf
     unreachable: int = 0
+    alone_until: float = -inf
+    denied: "Denial | None" = None
     excused_until: float = -inf
 
     @property
@@ -110,10 +129,18 @@ class Slot:
 
     def take(self, entry: Entry, sighting: Sighting, policy: RefreshPolicy) -> Held:
         """Use an entry from now on."""
-        self.held = held = Held.of(entry, sighting, policy, early=self.scheme.renews_early)
+        before = None if self.held is None else self.held.entry
+        held = Held.of(entry, sighting, policy, early=self.scheme.renews_early)
+        if before is None or before.id != entry.id:
+            self.early_after = -inf  # the pause is between failures
+            if before is not None and same_credential(before.token, entry.token):
+                # Renewing it again would give it again, whatever life a caller wants.
+                held = attrs.evolve(held, fresh_until=held.usable_until)
+        self.held = held
         # A bare refresh token is renewed before its first use.
         bare = entry.token.access_token is None and not entry.token.cookies
         self.ready = None if bare or entry.id in self.refused else held
+        self.committing = self.denied = None
         return held
 
     def drop(self) -> None:
@@ -122,9 +149,9 @@ class Slot:
 
     def refuse(self, entry_id: str) -> None:
         """Stop using an entry that the vendor refused."""
-        if len(self.refused) > 100:  # noqa: PLR2004 - only the last few matter
-            self.refused.clear()
-        self.refused.add(entry_id)
+        self.refused[entry_id] = None
+        if len(self.refused) > _KEPT_REFUSALS:
+            del self.refused[next(iter(self.refused))]
         if self.ready is not None and self.ready.entry.id == entry_id:
             self.ready = None
 
@@ -133,10 +160,22 @@ class Slot:
 
         A resource that answers 401 whatever the token is must not take the others with it.
         """
-        self.refused.discard(entry_id)
+        self.refused.pop(entry_id, None)
         self.excused_until = until
         if self.held is not None and self.held.entry.id == entry_id:
             self.ready = self.held
+
+    def deny(self, error: TokenUnavailableError, fingerprint: str, now: float) -> None:
+        """Let an error be the answer for a moment: not each request needs to ask the store for it."""
+        pause = min(error.retry_in or _DENIED_FOR, _DENIED_FOR)
+        self.denied = Denial(error, fingerprint, now + pause)
+
+    def denial(self, fingerprint: str, now: float) -> TokenUnavailableError | None:
+        """Return the error that is the answer at the moment, if there is one for this credential."""
+        denied = self.denied
+        if denied is None or now >= denied.until or denied.fingerprint != fingerprint:
+            return None
+        return denied.error
 
     def usable(self, now: float, min_ttl: float = 0.0) -> Held | None:
         """Return what may be put on a request that needs this much life."""

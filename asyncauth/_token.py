@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from types import MappingProxyType
 from typing import Any, final
 
@@ -79,7 +80,7 @@ def _frozen_secrets(value: Mapping[str, str | Secret]) -> Mapping[str, Secret]:
 
 
 def _sorted(value: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(value))
+    return tuple(sorted(value.split() if isinstance(value, str) else value))
 
 
 def _printable(instance: object, attribute: "attrs.Attribute[Any]", value: Secret | None) -> None:
@@ -87,6 +88,14 @@ def _printable(instance: object, attribute: "attrs.Attribute[Any]", value: Secre
     del instance
     if value is not None and not is_printable(value.reveal()):
         raise ValueError(f"{attribute.name} is empty or has characters that no header may carry")
+
+
+def _duration(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    del instance
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise ValueError(f"{attribute.name} has to be a number of seconds")
 
 
 def is_printable(text: str) -> bool:
@@ -105,7 +114,7 @@ class Token:
         token_type: As the vendor wrote it, compared without case (RFC 6749, section 7.1).
         expires_in: Seconds from the issue to the hard end; none when the vendor does not say.
         idle_timeout: Seconds without use after which the vendor ends the session; none when it
-            does not. It is no promise of a life as long as that.
+            does not. It is no promise of a life as long as that, and nothing acts on it yet.
         refresh_token: What a refresh spends; none where there is nothing to refresh with.
         refresh_expires_in: Seconds from the issue to the refresh token's end; none when unknown.
         cookies: Cookies of a login session, by name; they belong to requests together with the
@@ -119,13 +128,13 @@ class Token:
         default=None, converter=as_optional_secret, validator=_printable
     )
     token_type: str = "Bearer"  # noqa: S105 - a type, not a secret
-    expires_in: float | None = None
-    idle_timeout: float | None = None
+    expires_in: float | None = attrs.field(default=None, validator=_duration)
+    idle_timeout: float | None = attrs.field(default=None, validator=_duration)
     refresh_token: Secret | None = attrs.field(
         default=None, converter=as_optional_secret, validator=_printable
     )
-    refresh_expires_in: float | None = None
-    cookies: Mapping[str, Secret] = attrs.field(factory=dict, converter=_frozen_secrets)
+    refresh_expires_in: float | None = attrs.field(default=None, validator=_duration)
+    cookies: Mapping[str, Secret] = attrs.field(factory=dict, converter=_frozen_secrets, hash=False)
     scope: tuple[str, ...] = attrs.field(default=(), converter=_sorted)
     subject: str | None = None
     extra: Mapping[str, Any] = attrs.field(factory=dict, converter=_frozen_mapping, hash=False)

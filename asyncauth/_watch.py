@@ -5,7 +5,8 @@ from contextlib import suppress
 from functools import partial
 
 from asyncauth import _transitions as transitions
-from asyncauth._errors import StoreError, StoreUnavailableError, UnreadableRecordError
+from asyncauth._answers import Committed
+from asyncauth._errors import StoreError, UnreadableRecordError
 from asyncauth._events import TokenAdopted, TokenForgotten, TokenRestored
 from asyncauth._lease import Means
 from asyncauth._ledger import Sighting
@@ -37,7 +38,7 @@ async def watch(means: Means, slot: Slot) -> None:
             if unreadable != error.snapshot.version:
                 _log.error("the record of a %s token: %s", slot.key.scheme, error)
             unreadable = error.snapshot.version
-        except StoreUnavailableError:
+        except StoreError:
             await means.clock.sleep(_AWAY)
 
 
@@ -70,5 +71,7 @@ def _was_lost(own: Entry, stored: Entry | None, slot: Slot) -> bool:
 
 async def _put_back(means: Means, slot: Slot, own: Entry) -> None:
     with suppress(StoreError):  # the next look tries again
-        await means.ledger.run(slot.name, partial(transitions.restore, entry=own, policy=means.policy))
-        means.emit(TokenRestored(key=slot.key, entry_id=own.id))
+        restore = partial(transitions.restore, entry=own, policy=means.policy)
+        outcome = await means.ledger.run(slot.name, restore)
+        if isinstance(outcome.answer, Committed):
+            means.emit(TokenRestored(key=slot.key, entry_id=own.id))

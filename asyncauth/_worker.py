@@ -5,13 +5,20 @@ import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
+from math import inf
 from typing import Any, final
 
 import aiohttp
 
 from asyncauth._clock import Clock
-from asyncauth._errors import AuthError, ClosedError, RenewalFailedError, WaitTimeoutError
-from asyncauth._events import Listener, TokenEvent, TokenGivenUp, TokenRefused
+from asyncauth._errors import (
+    AuthError,
+    ClosedError,
+    RenewalFailedError,
+    TokenUnavailableError,
+    WaitTimeoutError,
+)
+from asyncauth._events import Listeners, TokenGivenUp, TokenRefused
 from asyncauth._flight import Flight
 from asyncauth._flow import bare_session
 from asyncauth._key import TokenKey
@@ -46,19 +53,21 @@ class Worker:
         client: aiohttp.ClientSession | None = None,
     ) -> None:
         self.store = store
-        self.listeners: list[Listener] = []
+        self.listeners = Listeners()
         self.users = 0
+        self.is_kept = False
         self.closed = False
+        self.given_client = client
         self.means = Means(
             ledger=Ledger(store, clock, policy),
             clock=clock,
             policy=policy,
             client=self._bare_session,
-            emit=self._emit,
+            emit=self.listeners.tell,
             later=self._store_later,
         )
         self._client = client
-        self._owns_client = client is None
+        self._closing: asyncio.Task[None] | None = None
         self._slots: dict[TokenKey, Slot] = {}
         self._flights: dict[asyncio.Task[Landing], Flight] = {}
         self._unsaved: dict[asyncio.Task[None], tuple[Slot, Entry]] = {}
@@ -68,8 +77,7 @@ class Worker:
         key = scheme.key
         slot = self._slots.get(key)
         if slot is None:
-            slot = Slot(key=key, name=self.store.name(key), scheme=scheme)
-            self._slots[key] = slot
+            slot = self._slots[key] = Slot(key=key, name=self.store.name(key), scheme=scheme)
         return slot
 
     async def obtain(self, slot: Slot, scheme: AuthScheme, min_ttl: float = 0.0) -> Held:
@@ -95,14 +103,17 @@ class Worker:
         except WaitTimeoutError:
             raise
         except TimeoutError:
-            message = f"no token of {slot.key.scheme} came within {wait:g} s; a renewal is under way"
-            raise WaitTimeoutError(message) from None
+            flight = None if slot.flight is None else self._flights.get(slot.flight)
+            message = f"no {slot.key.scheme} token came within {wait:g} s"
+            raise WaitTimeoutError(message if flight is None else flight.why_no_token()) from None
 
     async def _obtain(self, slot: Slot, scheme: AuthScheme, min_ttl: float) -> Held:
         while True:
             held = slot.usable(self.means.clock.monotonic(), min_ttl)
             if held is not None:
                 return held
+            if (denial := slot.denial(scheme.fingerprint, self.means.clock.monotonic())) is not None:
+                raise denial.again() from denial
             task = slot.flight
             flight = None if task is None else self._flights.get(task)
             if task is None or flight is None:
@@ -115,7 +126,7 @@ class Worker:
             if held is not None:
                 return held
             # What an early renewal failed with is nobody's answer: it left the trying to others.
-            if landing.error is not None and not (flight is not None and flight.early):
+            if landing.error is not None and (flight is None or _speaks_for(flight, scheme)):
                 raise landing.error.again() from landing.error
 
     async def replace(self, slot: Slot, scheme: AuthScheme, used: Held) -> Held | None:
@@ -153,7 +164,7 @@ class Worker:
         """Note that the vendor refused an entry: this worker does not send it again."""
         if used.entry.id not in slot.refused:
             slot.refuse(used.entry.id)
-            self._emit(TokenRefused(key=slot.key, entry_id=used.entry.id))
+            self.means.emit(TokenRefused(key=slot.key, entry_id=used.entry.id))
 
     async def verify(self, slot: Slot, scheme: AuthScheme, used: Held) -> Held | None:
         """Settle a suspicion: another entry to send once more with, or none if the old one lives.
@@ -164,11 +175,15 @@ class Worker:
         """
         suspected_at = self.means.clock.monotonic()
         async with self._patience(slot):
-            while slot.flight is not None:
-                await _landing(slot.flight)
+            landing = None
+            while landing is None and (task := slot.flight) is not None:
+                covers = self._flights[task].checks_from >= suspected_at
+                landed = await _landing(task)
+                landing = landed if covers else None
             if slot.ready is not None and slot.ready.entry.id != used.entry.id:
                 return slot.ready
-            landing = await _landing(self._take_off(slot, scheme, suspected_at=suspected_at))
+            if landing is None:
+                landing = await _landing(self._take_off(slot, scheme, suspected_at=suspected_at))
         if landing.error is not None:
             raise landing.error.again() from landing.error
         return landing.held
@@ -182,7 +197,7 @@ class Worker:
 
     def rest(self, slot: Slot) -> None:
         """Follow the key's record from now on."""
-        if slot.watch is None:
+        if not self.closed and (slot.watch is None or slot.watch.done()):
             slot.watch = asyncio.get_running_loop().create_task(watch(self.means, slot))
 
     def _take_off(
@@ -202,6 +217,7 @@ class Worker:
             scheme=scheme,
             min_ttl=min_ttl,
             suspected_at=suspected_at,
+            checks_from=-inf if suspected_at is None else self.means.clock.monotonic(),
             early=early,
         )
         task = asyncio.get_running_loop().create_task(flight.run())
@@ -218,21 +234,16 @@ class Worker:
             return
         if (bug := task.exception()) is not None:
             _log.error("renewing a %s token", slot.key.scheme, exc_info=bug)
-        elif flight.early and (error := task.result().error) is not None:
-            _log.warning("renewing a %s token early: %s", slot.key.scheme, error)
+        elif (error := task.result().error) is not None:
+            if flight.early:
+                _log.warning("renewing a %s token early: %s", slot.key.scheme, error)
+            elif isinstance(error, TokenUnavailableError) and not isinstance(error, WaitTimeoutError):
+                slot.deny(error, flight.scheme.fingerprint, self.means.clock.monotonic())
 
     def _bare_session(self) -> aiohttp.ClientSession:
         if self._client is None:
             self._client = bare_session(self.means.policy.request_timeout / 2)
         return self._client
-
-    def _emit(self, event: TokenEvent) -> None:
-        _log.debug("%s: %s", event.key.scheme, type(event).__name__)
-        for listener in self.listeners:
-            try:
-                listener(event)
-            except Exception:  # noqa: BLE001 - a listener's bug is not the renewal's
-                _log.exception("a token listener failed")
 
     def _store_later(self, slot: Slot, entry: Entry, sighting: Sighting) -> None:
         saving = store_later(self.means, slot, entry, sighting)
@@ -246,9 +257,12 @@ class Worker:
         Bounded by the policy's `request_timeout`; a token that could not be stored by then is told
         of as `TokenGivenUp`.
         """
-        if self.closed:
-            return
-        self.closed = True
+        if self._closing is None:
+            self.closed = True
+            self._closing = asyncio.get_running_loop().create_task(self._drain())
+        await asyncio.shield(self._closing)
+
+    async def _drain(self) -> None:
         for slot in self._slots.values():
             slot.ready = None  # nobody follows their records any more
         watches = [slot.watch for slot in self._slots.values() if slot.watch is not None]
@@ -257,9 +271,9 @@ class Worker:
         if self._flights:
             await asyncio.wait(self._flights, timeout=self.means.policy.request_timeout)
         for slot, entry in self._unsaved.values():  # a login replaces them: not worth a wait
-            self._emit(TokenGivenUp(key=slot.key, entry_id=entry.id))
+            self.means.emit(TokenGivenUp(key=slot.key, entry_id=entry.id))
         await _end([*self._flights, *self._unsaved])
-        if self._owns_client and self._client is not None:
+        if self._client is not self.given_client and self._client is not None:
             await self._client.close()
 
 
@@ -268,6 +282,11 @@ async def _landing(task: asyncio.Task[Landing]) -> Landing:
     if task.cancelled():
         raise ClosedError("the token manager, session or store was closed during a renewal")
     return task.result()
+
+
+def _speaks_for(flight: Flight, scheme: AuthScheme) -> bool:
+    """Whether a flight's failure is also the answer of who joined it, with a credential of its own."""
+    return not flight.early and flight.scheme.fingerprint == scheme.fingerprint
 
 
 def _has_sent(flight: Flight) -> bool:

@@ -21,7 +21,7 @@ TOP = CORE.parent
 ORDER: Sequence[str] = """
     _token _key _errors _clock _origin _exchange _store _scheme abc _policy
     _record _answers _writing _acquire _transitions _codec _ledger
-    _flow _events _slot _issue _lease _attempt _outage _flight _watch _worker _registry
+    _flow _events _issue _slot _lease _attempt _outage _flight _watch _worker _registry
     _manager _middleware _session _open
 """.split()  # noqa: SIM905 - it reads like the drawing that it checks
 VALUES_AND_CONTRACTS = set(ORDER[: ORDER.index("abc") + 1])

@@ -19,7 +19,7 @@ from asyncauth import (
 )
 from asyncauth.testing import settle
 from asyncauth.testing.emulators import Answer, Cut, Hold, Latency
-from worlds import Fleet, handle_of, text_of, worker_of
+from worlds import Fleet, Handle, handle_of, text_of, worker_of
 
 
 async def test_a_thousand_tasks_on_a_cold_start_cause_one_renewal(fleet: Fleet) -> None:
@@ -242,8 +242,7 @@ async def test_managers_on_one_store_share_their_worker_and_its_policy(fleet: Fl
 
 
 async def test_the_last_user_ends_the_worker_and_the_next_one_makes_a_new_one(fleet: Fleet) -> None:
-    manager = fleet.manager()
-    store = handle_of(manager)
+    store = Handle(fleet.place, fleet.clock)
     async with TokenManager(store, clock=fleet.clock) as one:
         async with TokenManager(store, clock=fleet.clock) as other:
             worker = one.worker
@@ -251,6 +250,17 @@ async def test_the_last_user_ends_the_worker_and_the_next_one_makes_a_new_one(fl
         assert not worker.closed
     assert worker.closed
     assert TokenManager(store, clock=fleet.clock).worker is not worker
+    await store.aclose()
+
+
+async def test_who_closes_nothing_does_not_have_it_closed_by_others(fleet: Fleet) -> None:
+    manager = fleet.manager()
+    worker = manager.worker
+    async with TokenManager(handle_of(manager), clock=fleet.clock) as other:
+        assert other.worker is worker
+    assert not worker.closed
+    await handle_of(manager).aclose()
+    assert worker.closed
 
 
 @pytest.mark.parametrize("fault", [Cut(when="before"), Cut(when="after"), Answer(status=503)])

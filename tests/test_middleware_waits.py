@@ -90,7 +90,7 @@ def test_one_middleware_serves_one_event_loop_after_the_other(unused_tcp_port: i
 def test_a_policy_goes_to_the_manager() -> None:
     manager = TokenManager(MemoryTokenStore())
     with pytest.raises(ConfigurationError, match="TokenManager"):
-        AuthMiddleware(Ready(base_url=None), manager, policy=RefreshPolicy())
+        AuthMiddleware(Ready(base_url=URL("https://a.example")), manager, policy=RefreshPolicy())
 
 
 async def test_a_callers_patience_ends_in_an_error_of_ours(

@@ -125,8 +125,16 @@ async def test_aiohttps_own_errors_and_responses_show_no_token_that_was_sent() -
 @pytest.mark.parametrize(
     "scheme",
     [
-        ClientCredentials("https://a.example/t", client_id="c", client_secret=PASSWORD),
-        RefreshToken("https://a.example/t", client_id="c", client_secret=PASSWORD, subject="u"),
+        ClientCredentials(
+            "https://a.example/t", client_id="c", client_secret=PASSWORD, base_url="https://a.example"
+        ),
+        RefreshToken(
+            "https://a.example/t",
+            client_id="c",
+            client_secret=PASSWORD,
+            subject="u",
+            base_url="https://a.example",
+        ),
         Simplicite("https://a.example/api", login="u", password=PASSWORD),
         ITCare(client_id="c", client_secret=PASSWORD),
         CareCloudEnterprise("https://a.example", login="u", password=PASSWORD, application_id="e"),

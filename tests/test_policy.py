@@ -83,17 +83,31 @@ def test_a_relation_that_just_holds_is_accepted(changes: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize("name", DURATIONS)
-@pytest.mark.parametrize("value", [0, -1, float("nan")])
-def test_a_duration_is_more_than_nothing(name: str, value: float) -> None:
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), None, "abc", True])
+def test_a_duration_is_a_number_above_nothing(name: str, value: object) -> None:
     changes: dict[str, Any] = {name: value}
-    with pytest.raises(ConfigurationError, match=f"{name} must be more than 0 s"):
+    with pytest.raises(ConfigurationError, match=f"{name} must be a "):
         RefreshPolicy(**changes)
 
 
 def test_retries_may_be_none_but_not_fewer() -> None:
     assert RefreshPolicy(retries=0).retries == 0
-    with pytest.raises(ValueError, match="retries"):
-        RefreshPolicy(retries=-1)
+    wrong: list[Any] = [-1, 1.5, None, True]
+    for retries in wrong:
+        with pytest.raises(ConfigurationError, match="retries must be a whole number"):
+            RefreshPolicy(retries=retries)
+
+
+@pytest.mark.parametrize("name", ["margin_share", "early_share"])
+def test_a_share_is_at_most_a_half(name: str) -> None:
+    changes: dict[str, Any] = {name: 0.51}
+    with pytest.raises(ConfigurationError, match=f"{name} must be a share above 0, at most 0.5"):
+        RefreshPolicy(**changes)
+
+
+def test_what_guards_a_one_time_token_is_not_dropped_before_it_has_done_so() -> None:
+    with pytest.raises(ConfigurationError, match="keep is 1 s; it must be >= quarantine"):
+        RefreshPolicy(keep=1)
 
 
 @pytest.mark.parametrize(("life", "margin"), [(2, 0.1), (60, 3), (200, 10), (3600, 10), (None, 0)])

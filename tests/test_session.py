@@ -16,6 +16,7 @@ from asyncauth import (
     RefreshPolicy,
     TokenManager,
 )
+from asyncauth.schemes import ClientCredentials
 from asyncauth.testing import settle
 from asyncauth.testing.emulators import Hold
 from asyncauth_stores.memory import MemoryTokenStore
@@ -89,7 +90,10 @@ async def test_an_absolute_url_is_taken_as_it_is(
 
 
 async def test_a_relative_url_needs_a_base_url(store: MemoryTokenStore) -> None:
-    async with AuthSession(Ready(base_url=None), store) as session:
+    scheme = ClientCredentials(
+        "https://a.example/t", client_id="c", client_secret="s", origins=["https://api.example"]
+    )
+    async with AuthSession(scheme, store) as session:
         with pytest.raises(ConfigurationError, match="base_url"):
             await session.get("/x")
         with pytest.raises(ConfigurationError, match="base_url"):
