@@ -65,7 +65,7 @@ class AuthMiddleware:
     ) -> None:
         if not scheme.origins:
             raise ConfigurationError(
-                f"a {scheme.key.scheme} token has nowhere to go: give the scheme a base_url or origins"
+                f"the token of {scheme.key.scheme} may go nowhere: give the scheme a base_url or origins"
             )
         self._scheme = scheme
         self._manager = manager_on(store, policy)

@@ -91,7 +91,7 @@ def token_text(response: AuthResponse, answer: Mapping[str, Any], name: str) -> 
     if not isinstance(value, str) or not value:
         raise UnreadableAnswerError(f"{response} holds no {name}")
     if not is_printable(value):
-        raise UnreadableAnswerError(f"{response} holds a {name} with characters that no header may carry")
+        raise UnreadableAnswerError(f"{response} has characters in its {name} that no header may carry")
     return value
 
 

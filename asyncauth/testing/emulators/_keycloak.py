@@ -73,7 +73,7 @@ class KeycloakRealm(Emulator):
 
     Attributes:
         profile: Which Keycloak. Which one a vendor runs is not documented.
-        clients: API accounts by client id.
+        clients: API accounts by client id; by default `itcare-client` has `itcare-secret`.
         scopes: What may be asked for beside the default scopes.
         access_lifetime: Seconds of an access token.
         session_idle: Seconds without refresh that end a session; a refresh starts them anew.

@@ -65,7 +65,7 @@ class OAuth2Emulator(Emulator):
     A spent one-time refresh token that comes again ends its family (RFC 9700, section 4.14.2).
 
     Attributes:
-        clients: Secrets by client id.
+        clients: Secrets by client id; by default `app` has `app-secret`.
         client_auth: How clients may authenticate (RFC 6749, section 2.3.1).
         scopes: What may be asked for; empty for anything.
         access_lifetime: Seconds.

@@ -47,7 +47,7 @@ class SimpliciteTokens(Emulator):
         profile: Which version. `v3` needs the session cookie beside the token; up to `v5_1` Basic
             works on services; from `v5_2` a call without token runs as `public`; `v6` refuses a
             header without `Bearer`, which those in between take for none.
-        users: Passwords by login.
+        users: Passwords by login; by default `svc` has `svc-password`.
         token_duration: Seconds from the first issue to the hard end (`USERTOKENS_DURATION`).
         reuse: Whether a login returns the user's living token again (`USERTOKENS_REUSE`).
         usertokens: Whether tokens outlive sessions (`USE_USERTOKENS`); `v3` sessions end idle anyway.
