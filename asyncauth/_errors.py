@@ -34,11 +34,9 @@ No error's text holds a secret, a request's body or a URL's query.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
-if TYPE_CHECKING:
-    from asyncauth.abc import Snapshot
-
+from asyncauth._store import Snapshot
 
 _E = TypeVar("_E", bound="AuthError")
 
@@ -203,7 +201,7 @@ class WriteConflictError(StoreError):
         snapshot: What is stored now.
     """
 
-    def __init__(self, snapshot: "Snapshot") -> None:
+    def __init__(self, snapshot: Snapshot) -> None:
         super().__init__("another worker wrote first")
         self.snapshot = snapshot
 
@@ -216,7 +214,7 @@ class NotReplicatedError(StoreError):
         snapshot: What is stored now: the written value.
     """
 
-    def __init__(self, message: str, snapshot: "Snapshot") -> None:
+    def __init__(self, message: str, snapshot: Snapshot) -> None:
         super().__init__(message)
         self.snapshot = snapshot
 
@@ -229,7 +227,7 @@ class UnreadableRecordError(StoreError):
         snapshot: The place it was found in (version and clock), with no value.
     """
 
-    def __init__(self, message: str, snapshot: "Snapshot") -> None:
+    def __init__(self, message: str, snapshot: Snapshot) -> None:
         super().__init__(message)
         self.snapshot = snapshot
 

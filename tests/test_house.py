@@ -19,7 +19,7 @@ TOP = CORE.parent
 
 # A file imports only from files above it.
 ORDER: Sequence[str] = """
-    _token _key _errors _clock _origin _exchange _store _scheme abc _policy
+    _token _key _store _errors _clock _origin _exchange _scheme abc _policy
     _record _answers _writing _acquire _transitions _codec _ledger
     _flow _events _issue _slot _lease _attempt _outage _flight _watch _worker _registry
     _manager _middleware _session _open
