@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from inspect import signature
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from asyncauth._errors import ConfigurationError
 from asyncauth.abc import TokenStore
+
+_Store = TypeVar("_Store", bound=TokenStore)
 
 # Read with the imports, because it searches the disk: `open_store` is called in event loops.
 _POINTS = {point.name: point for point in entry_points(group="asyncauth.stores")}
@@ -35,11 +38,13 @@ def open_store(url: str, **options: Any) -> TokenStore:
         ConfigurationError: The scheme or an option is unknown, or the store's library is missing; the
             message names what there is, and what to install.
     """
+    if not isinstance(url, str):
+        raise ConfigurationError(f"a store's URL is text, not {type(url).__name__}")
     scheme, separator, _ = url.partition("://")
     point = _POINTS.get(scheme.lower())
     if point is None:
         what = f"no store for {scheme!r} URLs" if separator else "a store's URL starts with <scheme>://"
-        raise ConfigurationError(f"{what}; known schemes: {', '.join(sorted(_POINTS))}")
+        raise ConfigurationError(f"{what}; known schemes: {', '.join(_described_schemes())}")
     store = _load(point).from_url(url, **options)
     if not isinstance(store, TokenStore):
         raise ConfigurationError(f"the entry point {point.value} makes no TokenStore")
@@ -57,10 +62,38 @@ def _load(point: EntryPoint) -> Any:
 
 def _requirement(point: EntryPoint, error: ModuleNotFoundError) -> str:
     """Return what to install: the store's own extra of the missing module's name, if it has one."""
-    extras = () if point.dist is None else point.dist.metadata.get_all("Provides-Extra", ())
-    if point.dist is not None and error.name in extras:
-        return f"'{point.dist.name}[{error.name}]'"
-    return str(error.name)
+    return _extra(point, str(error.name)) or str(error.name)
+
+
+def _described_schemes() -> list[str]:
+    """Return each scheme, with the extra that it needs: a store's module is named as its extra."""
+    extras = {
+        name: _extra(point, point.value.partition(":")[0].rpartition(".")[2])
+        for name, point in _POINTS.items()
+    }
+    return [f"{name} (needs {extra})" if extra else name for name, extra in sorted(extras.items())]
+
+
+def _extra(point: EntryPoint, name: str) -> str | None:
+    if point.dist is None or name not in point.dist.metadata.get_all("Provides-Extra", ()):
+        return None
+    return f"'{point.dist.name}[{name}]'"
+
+
+def made(kind: Callable[..., _Store], *place: str, **options: Any) -> _Store:
+    """Return a store made with options that were given by name.
+
+    Raises:
+        ConfigurationError: Its class has no such option.
+    """
+    known = list(signature(kind).parameters)[len(place) :]
+    unknown = options.keys() - known
+    if unknown:
+        name = getattr(kind, "__name__", "this store")
+        raise ConfigurationError(
+            f"{name} takes no {', '.join(sorted(unknown))}; its options: {', '.join(known)}"
+        )
+    return kind(*place, **options)
 
 
 def taken_options(

@@ -59,10 +59,21 @@ def _check_alike(
 
 
 async def _close_all(store: TokenStore) -> None:
-    with _lock:
-        workers: dict[asyncio.AbstractEventLoop, Worker] = vars(store).pop(_PLACE, {})
-    for loop, worker in workers.items():
+    workers: dict[asyncio.AbstractEventLoop, Worker] = vars(store).get(_PLACE, {})
+    for loop, worker in iter(partial(_any_of, store), None):
         await _close(worker, loop)
+        if workers.get(loop) is worker:
+            del workers[loop]
+
+
+def _any_of(store: TokenStore) -> tuple[asyncio.AbstractEventLoop, Worker] | None:
+    """Return a worker that is left to close; once there is none, the store begins anew."""
+    with _lock:
+        workers: dict[asyncio.AbstractEventLoop, Worker] = vars(store).get(_PLACE, {})
+        left = next(iter(workers.items()), None)
+        if left is None:
+            vars(store).pop(_PLACE, None)
+        return left
 
 
 async def _close(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:

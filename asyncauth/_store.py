@@ -4,7 +4,7 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Self, final
+from typing import Any, Self, final
 
 import attrs
 
@@ -59,8 +59,13 @@ class TokenStore(ABC):
     namespace: str = "asyncauth"
     name_key: bytes = b""
 
-    def __init__(self) -> None:
-        self._closers: list[Callable[[], Awaitable[None]]] = []
+    _closers: list[Callable[[], Awaitable[None]]]
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        # Not in `__init__`, which a store of somebody's own may forget to call.
+        store = super().__new__(cls)
+        store._closers = []
+        return store
 
     def name(self, key: TokenKey) -> str:
         """Return the name of a key's record in this store: 64 hexadecimal digits."""
@@ -159,7 +164,11 @@ class TokenStore(ABC):
         A store that has something of its own to end overrides this and calls it first.
         """
         while self._closers:
-            await self._closers.pop()()
+            closer = self._closers[-1]
+            await closer()
+            # Only now: who closes meanwhile, or after a cancelled closing, has to wait for it as well.
+            if closer in self._closers:
+                self._closers.remove(closer)
 
     async def __aenter__(self) -> Self:
         return self

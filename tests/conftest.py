@@ -10,7 +10,7 @@ from worlds import Fleet, a_fleet
 pytest_plugins = ["redis_fixtures"]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _unblocked_loop() -> Iterator[BlockBuster]:
     """Fail a test in which our code blocks the event loop with files, sleeps or sockets."""
     with blockbuster_ctx(scanned_modules=["asyncauth", "asyncauth_stores"]) as guard:

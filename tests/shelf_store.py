@@ -229,6 +229,14 @@ class ClosesFirst(ShelfStore):
         await super().aclose()
 
 
+class ForgetsSuper(ShelfStore):
+    """Does not call `TokenStore.__init__`."""
+
+    def __init__(self, shelf: Shelf, namespace: str) -> None:
+        self.namespace = namespace
+        self.shelf = shelf
+
+
 class ForgetsItsUsers(ShelfStore):
     async def aclose(self) -> None:
         pass

@@ -107,6 +107,15 @@ async def test_a_check_that_hangs_says_so() -> None:
         await check_token_store(open_shelf(shelf_store.Hangs))
 
 
+async def test_a_store_that_ignores_the_incarnation_is_told_so() -> None:
+    with pytest.raises(AssertionError, match="took effect although it expected another incarnation"):
+        await check_token_store(open_shelf(shelf_store.ForgetsIncarnation))
+
+
+async def test_a_store_that_forgets_to_call_the_contracts_init_keeps_the_promises() -> None:
+    await check_token_store(open_shelf(shelf_store.ForgetsSuper))
+
+
 async def test_a_foreign_error_is_a_broken_promise_with_its_cause() -> None:
     with pytest.raises(AssertionError, match="LookupError: no such thing") as caught:
         await check_token_store(open_shelf(shelf_store.Fails))

@@ -91,7 +91,7 @@ def test_two_workers_share_a_server_and_leave_nothing_in_it(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:
     redis_server.command("SET", "somebody-elses", "1")
-    status, output, errors = run(tmp_path, "--json", "--store", redis_server.url, *SHORT)
+    status, output, errors = run(tmp_path, "--json", "--store", f"{redis_server.url}?key_file=/key", *SHORT)
     check_good(json.loads(output))
     assert (status, errors) == (0, "")
     assert redis_server.command("KEYS", "*") == b"*1\r\n$14\r\nsomebody-elses\r\n"

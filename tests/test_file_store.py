@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from asyncauth.testing._promise import listed
 from asyncauth_stores import _file_folder, _file_hold
 from asyncauth_stores._file_format import GLANCE, Record, glance
 from asyncauth_stores._files import PlainFileStore
-from file_samples import NAME, NOTHING, put, record_of
+from file_samples import NAME, NOTHING, put, record_of, watched
 
 
 @pytest.fixture
@@ -132,9 +131,10 @@ async def test_a_disk_that_refuses_is_an_error_and_the_old_value_stays(
 async def test_a_file_in_the_place_of_the_folder_is_an_error(made: Path) -> None:
     file = made / "file"
     file.write_text("not a folder")
-    async with PlainFileStore(file) as store:
-        with pytest.raises(StoreUnavailableError, match="is no folder"):
-            await store.read(NAME)
+    for place in (file, file / "tokens", file / "deep" / "tokens"):
+        async with PlainFileStore(place) as store:
+            with pytest.raises(StoreUnavailableError, match="is no folder"):
+                await store.read(NAME)
 
 
 async def test_a_lock_that_is_never_let_go_is_an_error_in_the_end(
@@ -168,84 +168,6 @@ async def test_a_closed_store_says_so_and_wakes_who_waits(folder: Path) -> None:
         await wait
     with pytest.raises(ClosedError):
         await store.read(NAME)
-
-
-# Waiting
-
-
-async def watched() -> None:
-    """Return a little after a wait has begun to be watched for."""
-    async with asyncio.timeout(5):
-        while not watchers():
-            await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
-
-
-def watchers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "asyncauth-files"]
-
-
-async def test_one_thread_watches_for_all_who_wait_and_ends_with_the_store(folder: Path) -> None:
-    async with PlainFileStore(folder) as store:
-        await put(store)
-        assert watchers() == []
-        async with asyncio.TaskGroup() as group:
-            for _ in range(100):
-                group.create_task(store.changed(os.urandom(8).hex(), "", 0.1))
-        assert [thread.daemon for thread in watchers()] == [True]
-    assert watchers() == []
-
-
-async def test_a_wait_ends_when_its_clock_has_moved_past_the_timeout(folder: Path) -> None:
-    clock = ManualClock()
-    async with PlainFileStore(folder, clock=clock) as store:
-        wait = asyncio.create_task(store.changed(NAME, "", 5))
-        await watched()
-        await clock.advance(5.1)
-        await wait
-
-
-@pytest.mark.parametrize("seconds", [0, 1_700_000_000])
-async def test_a_change_within_one_tick_of_the_folders_stamp_is_noticed(folder: Path, seconds: int) -> None:
-    """Some file systems stamp in steps of a second or two: the stamp then stays as it is."""
-    async with PlainFileStore(folder) as reader, PlainFileStore(folder) as writer:
-        stored = await put(writer)
-        records = record_of(folder).parent
-        os.utime(records, (seconds, seconds))
-        wait = asyncio.create_task(reader.changed(NAME, stored.version, 60))
-        await asyncio.sleep(0.1)
-        await writer.write(NAME, b"second", stored)
-        os.utime(records, (seconds, seconds))
-        async with asyncio.timeout(5):
-            await wait
-
-
-def test_two_loops_in_two_threads_share_one_store(folder: Path) -> None:
-    store = PlainFileStore(folder)
-    failures: list[BaseException] = []
-
-    async def rally(mine: int) -> None:
-        found = await store.read(NAME)
-        for turn in range(mine, 10, 2):
-            while int(found.value or 0) != turn:
-                await store.changed(NAME, found.version, 10)
-                found = await store.read(NAME)
-            found = await store.write(NAME, b"%d" % (turn + 1), found)
-
-    def play(mine: int) -> None:
-        try:
-            asyncio.run(rally(mine))
-        except BaseException as error:  # noqa: BLE001 - a thread's failure is the test's
-            failures.append(error)
-
-    threads = [threading.Thread(target=play, args=(mine,)) for mine in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    asyncio.run(store.aclose())
-    assert failures == []
-    assert Record.unpack(record_of(folder).read_bytes()).value == b"10"
 
 
 # Holding

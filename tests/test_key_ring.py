@@ -1,5 +1,6 @@
 """Key rings: their text, their files, and what a wrong one says."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -150,6 +151,39 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.M
 def test_a_file_that_cannot_be_read_is_an_unavailable_store(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailableError, match="directory"):
         KeyRing.from_file(tmp_path)
+
+
+def test_a_file_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "key", tmp_path / "file" / "deep" / "key"):
+        with pytest.raises(StoreUnavailableError, match="cannot be made: a part of its path is no folder"):
+            KeyRing.from_file(place, create=True)
+
+
+def test_a_link_to_nothing_is_not_taken_for_a_file_to_be_made(tmp_path: Path) -> None:
+    (tmp_path / "key").symlink_to(tmp_path / "gone")
+    with pytest.raises(ConfigurationError, match="key is a link to a file that is not there"):
+        KeyRing.from_file(tmp_path / "key", create=True)
+
+
+def test_a_folder_that_may_not_be_looked_at_is_an_unavailable_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(StoreUnavailableError, match="Permission denied"):
+        KeyRing.from_file(tmp_path / "key", create=True)
+
+
+def test_a_key_file_on_a_disk_that_refuses_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(StoreUnavailableError, match="key cannot be made: Read-only file system"):
+        KeyRing.from_file(tmp_path / "key", create=True)
 
 
 def test_a_file_with_something_else_shows_none_of_it(tmp_path: Path) -> None:

@@ -73,6 +73,12 @@ async def test_a_store_is_plain_only_in_so_many_words(tmp_path: Path) -> None:
             "postgres://user:topsecret@host/db",
             "no store for 'postgres' URLs; known schemes: .*file, memory, redis",
         ),
+        ("postgres://topsecret", r"redis \(needs 'asyncauth\[redis\]'\), rediss \(needs .*unix \(needs"),
+        (
+            "file:///x?sealed=0&key_file=/topsecret",
+            "PlainFileStore takes no key_file; its options: namespace",
+        ),
+        ("redis://:topsecret@host?sealed=0&create_key=1", "PlainRedisStore takes no create_key"),
         ("topsecret@host:6379", "starts with <scheme>://; known schemes"),
         ("/var/lib/topsecret", "starts with <scheme>://"),
         ("", "starts with <scheme>://"),
@@ -95,6 +101,48 @@ def test_a_wrong_url_says_what_is_wrong_and_no_secret(url: str, reason: str) -> 
         open_store(url)
     if "topsecret=" not in url:
         assert "topsecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["memory://", "file:///tokens", "redis://host"])
+def test_an_option_that_a_store_does_not_have_is_named(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="Store takes no bogus; its options: .*namespace"):
+        open_store(url, bogus=1)
+
+
+@pytest.mark.parametrize("url", [None, b"memory://", Path("/tokens")])
+def test_what_is_no_text_is_no_url(url: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"a store's URL is text, not {type(url).__name__}"):
+        open_store(url)
+
+
+def test_what_is_no_ring_is_no_key() -> None:
+    key: Any = b"topsecret"
+    with pytest.raises(ConfigurationError, match="key= is a KeyRing or its text, not bytes") as caught:
+        open_store("file:///tokens", key=key)
+    assert "topsecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("memory://?namespace=app", "MemoryTokenStore(namespace='app')"),
+        (
+            "file:///var/tokens?namespace=app",
+            "FileTokenStore(PlainFileStore('/var/tokens', namespace='app'))",
+        ),
+        (
+            "rediss://user:topsecret@host/1?client_name=topsecret",
+            "RedisTokenStore(PlainRedisStore('rediss://host:6379/1', namespace='asyncauth'))",
+        ),
+        (
+            "unix://user:topsecret@/run/redis.sock?password=topsecret",
+            "RedisTokenStore(PlainRedisStore('unix:///run/redis.sock', namespace='asyncauth'))",
+        ),
+    ],
+)
+def test_a_store_shows_its_place_and_no_secret(url: str, shown: str) -> None:
+    options = {} if url.startswith("memory") else {"key": KeyRing.generate()}
+    assert repr(open_store(url, **options)) == shown
 
 
 class _Point:

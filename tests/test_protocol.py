@@ -11,6 +11,8 @@ from model_explorer import Explored, explore
 from model_store import Rules, ViolationError
 from model_vendor import KINDS, N1, R0, RG, RL, Kind, N, R
 
+pytestmark = pytest.mark.slow
+
 BUDGET = int(os.environ.get("ASYNCAUTH_EXPLORE", "1"))
 STATES = int(os.environ.get("ASYNCAUTH_STATES", "200000"))
 

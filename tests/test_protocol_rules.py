@@ -18,6 +18,8 @@ from model_explorer import explore
 from model_store import Rules, ViolationError
 from model_vendor import N1, RL, R
 
+pytestmark = pytest.mark.slow
+
 FAR = 10**11
 ENOUGH = 5_000  # states; the violation comes long before
 

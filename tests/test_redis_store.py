@@ -96,7 +96,8 @@ async def test_a_server_that_forgot_the_scripts_is_sent_them_again(redis_server:
         stored = await create(store, _NAME, _SECRET)
         redis_server.command("SCRIPT", "FLUSH")
         stored = await store.write(_NAME, b"again", stored)
-        assert await store.read(_NAME) == attrs.evolve(stored, now=(await store.read(_NAME)).now)
+        found = await store.read(_NAME)
+        assert found == attrs.evolve(stored, now=found.now)
 
 
 async def test_the_server_sees_neither_value_nor_name(redis_server: RedisServer) -> None:
@@ -104,22 +105,29 @@ async def test_the_server_sees_neither_value_nor_name(redis_server: RedisServer)
         await create(store, _NAME, _SECRET)
         wait = asyncio.create_task(store.changed(_NAME, "", 30))
         await asyncio.wait([wait])
-    (key,) = re.findall(rb"(app:\S+)", redis_server.command("KEYS", "*"))
+    key = _record_in(redis_server)
     assert re.fullmatch(rb"app:\{[0-9a-f]{96}\}", key)
-    assert _NAME.encode() not in key
+    assert _NAME.encode() not in redis_server.command("KEYS", "*")
     assert _SECRET not in redis_server.command("GET", key.decode())
 
 
 async def test_plaintext_in_a_sealed_store_is_refused_and_can_be_replaced(redis_server: RedisServer) -> None:
     async with RedisTokenStore(redis_server.url, key=_RING) as store:
         await create(store, _NAME, _SECRET)
-        (key,) = re.findall(rb"(asyncauth:\S+)", redis_server.command("KEYS", "*"))
+        key = _record_in(redis_server)
         for junk in ("", "short", "x" * 100, "\xe4" * 40):
             redis_server.command("SET", key.decode(), junk)
             with pytest.raises(PlaintextRecordError) as caught:
                 await store.read(_NAME)
             await store.write(_NAME, b"put", caught.value.snapshot)
             assert (await store.read(_NAME)).value == b"put"
+
+
+def _record_in(server: RedisServer) -> bytes:
+    """Return the key of the only record besides the key ring's mark."""
+    (key,) = re.findall(rb"(\w+:\{[0-9a-f]{96}\})", server.command("KEYS", "*"))
+    assert isinstance(key, bytes)
+    return key
 
 
 async def test_namespaces_that_contain_each_other_are_apart(redis_server: RedisServer) -> None:
@@ -129,6 +137,15 @@ async def test_namespaces_that_contain_each_other_are_apart(redis_server: RedisS
     ):
         await create(other, _NAME, _SECRET)
         assert [name async for name in store.keys()] == []  # noqa: SIM118 - a store is no mapping
+
+
+async def test_a_store_that_is_forgotten_unclosed_is_warned_of(redis_server: RedisServer) -> None:
+    client = Redis.from_url(redis_server.url, socket_timeout=None, driver_info=None)
+    async with client:
+        stores = [PlainRedisStore(client)]
+        await stores[0].read(_NAME)
+        with pytest.warns(ResourceWarning, match=r"PlainRedisStore\('127.*\) was not closed"):
+            stores.clear()
 
 
 @pytest.mark.parametrize("kind", ["redis", "valkey"])
@@ -147,6 +164,8 @@ async def test_a_socket_of_this_machine(kind: str, tmp_path: Path) -> None:
     [
         ({"server": "http://topsecret"}, "no Redis URL"),
         ({"server": "redis://topsecret:abc"}, "no Redis URL"),
+        ({"server": "redis://localhost/topsecret"}, "no Redis URL"),
+        ({"server": "redis://localhost/1/2"}, "no Redis URL"),
         ({"server": "redis://:topsecret@[host"}, "URL cannot be read"),
         ({"server": "redis://localhost/?socket_timeout=1"}, "unknown options.*socket_timeout"),
         ({"server": Redis(decode_responses=True, driver_info=None)}, "decode_responses=False"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 
 import attrs
 import pytest
@@ -34,7 +35,10 @@ async def test_another_type_of_value_is_an_error_that_says_so(redis_server: Redi
 async def test_an_unreachable_server_is_an_unavailable_store_without_the_password() -> None:
     async with PlainRedisStore("redis://user:topsecret@127.0.0.1:1/0") as store:
         for operation in (store.read(_NAME), store.changed(_NAME, "", 30), create(store, _NAME, _SECRET)):
-            with pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1:1 cannot be reached") as caught:
+            with pytest.raises(
+                StoreUnavailableError,
+                match=r"127\.0\.0\.1:1 cannot be reached \(Connection refused\): is it running",
+            ) as caught:
                 await asyncio.wait_for(operation, 5)
             error: BaseException | None = caught.value
             while error is not None:
@@ -46,7 +50,36 @@ async def test_an_unreachable_server_is_an_unavailable_store_without_the_passwor
 
 async def test_an_unreachable_socket_is_an_unavailable_store() -> None:
     async with PlainRedisStore("unix:///nowhere/redis.sock") as store:
-        with pytest.raises(StoreUnavailableError, match=r"/nowhere/redis\.sock"):
+        with pytest.raises(StoreUnavailableError, match=r"/nowhere/redis\.sock .*No such file"):
+            await store.read(_NAME)
+
+
+async def test_an_unknown_host_is_told_from_a_server_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    async with PlainRedisStore("redis://:topsecret@host.invalid") as store:
+        with pytest.raises(
+            StoreUnavailableError, match=r"host.invalid:6379 .*\(Name or service not known\): is it"
+        ):
+            await store.read(_NAME)
+
+
+async def test_a_database_that_does_not_exist_is_named(redis_server: RedisServer) -> None:
+    async with PlainRedisStore(redis_server.url.replace("/0", "/99")) as store:
+        with pytest.raises(StoreUnavailableError, match="it has no database of this number"):
+            await store.read(_NAME)
+
+
+async def test_a_tls_peer_that_speaks_none_is_named() -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"-ERR unknown command\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server, PlainRedisStore(f"rediss://127.0.0.1:{server.sockets[0].getsockname()[1]}") as store:
+        with pytest.raises(StoreUnavailableError, match=r"cannot be reached \(TLS: WRONG_VERSION_NUMBER\)"):
             await store.read(_NAME)
 
 

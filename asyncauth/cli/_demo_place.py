@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import attrs
 
@@ -18,6 +18,7 @@ from asyncauth._open import open_store
 from asyncauth.abc import TokenStore
 
 _PATIENCE = 5.0
+_KEY_OPTIONS = ("key_file", "create_key")
 
 _log = logging.getLogger("asyncauth")
 
@@ -40,6 +41,15 @@ class Place:
     def open(self) -> TokenStore:
         """Return the store; sealed, whatever the URL says."""
         return open_store(self.url, **self.options)
+
+    def open_plain(self) -> TokenStore:
+        """Return the store without its seal, which shows everything that lies in the place."""
+        parts = urlsplit(self.url)
+        kept = [
+            pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in _KEY_OPTIONS
+        ]
+        options = {name: value for name, value in self.options.items() if name not in _KEY_OPTIONS}
+        return open_store(parts._replace(query=urlencode(kept)).geturl(), **options | {"sealed": False})
 
 
 @asynccontextmanager
@@ -88,7 +98,7 @@ async def _own_folder(parent: str | None) -> AsyncIterator[Path]:
 
 async def _remove_records(place: Place) -> None:
     try:
-        async with asyncio.timeout(_PATIENCE), place.open() as store:
+        async with asyncio.timeout(_PATIENCE), place.open_plain() as store:
             async for name in store.keys():
                 await _remove(store, name)
     except (StoreError, TimeoutError):

@@ -77,13 +77,19 @@ async def create(store: TokenStore, name: str, value: bytes = b"first") -> Snaps
     return await store.write(name, value, await store.read(name))
 
 
-async def conflict(store: TokenStore, name: str, value: bytes | None, expected: Snapshot) -> Snapshot:
+async def conflict(
+    store: TokenStore,
+    name: str,
+    value: bytes | None,
+    expected: Snapshot,
+    broken: str = "a write took effect although another value was stored than it expected",
+) -> Snapshot:
     """Require that a write conflicts, and return the snapshot that the conflict carries."""
     try:
         await store.write(name, value, expected)
     except WriteConflictError as error:
         return error.snapshot
-    raise AssertionError("a write took effect although another value was stored than it expected")
+    raise AssertionError(broken)
 
 
 async def require_stored(store: TokenStore, name: str, expected: Snapshot, broken: str) -> None:

@@ -113,7 +113,9 @@ async def another_incarnation_conflicts(factory: StoreFactory) -> None:
         stored = await store.read(name)
         for _ in range(2):
             other = attrs.evolve(stored, incarnation=stored.incarnation + "-another")
-            found = await conflict(store, name, b"stale", other)
+            found = await conflict(
+                store, name, b"stale", other, "a write took effect although it expected another incarnation"
+            )
             require(found.incarnation == stored.incarnation, "the conflict has the expected incarnation")
             await require_stored(store, name, stored, "a write that conflicted took effect")
             stored = await create(store, name)

@@ -21,6 +21,7 @@ from asyncauth_stores._keys import KEY_ID, KeyRing
 # An envelope: magic, format, length of the key id, key id, nonce, ciphertext with its tag.
 _MAGIC = b"asyncauth-sealed"
 _FORMAT = 1
+_RING_MAGIC = b"asyncauth-keyring\x01"
 _NONCE = 12
 _TAG = 16
 
@@ -55,6 +56,29 @@ class Sealer:
             return AESSIV(self.ring.names).decrypt(bytes.fromhex(place), self._names_place).hex()
         except (InvalidTag, ValueError):
             return None
+
+    @property
+    def ring_place(self) -> str:
+        """The name under which the inner store keeps the ring's mark, whatever the ring."""
+        return hashlib.sha256(b"asyncauth key ring " + self.namespace.encode()).hexdigest()
+
+    def ring_mark(self) -> bytes:
+        """Return what only this names key makes for the namespace; it stays when keys are rotated."""
+        return _RING_MAGIC + AESSIV(self.ring.names).encrypt(_RING_MAGIC, [self.namespace.encode()])
+
+    def check_mark(self, found: Snapshot) -> None:
+        """Check the ring's mark, if there is one.
+
+        Raises:
+            UnknownKeyError: It was made with another names key.
+        """
+        if found.value is not None and not hmac.compare_digest(found.value, self.ring_mark()):
+            raise UnknownKeyError(
+                f"the namespace {self.namespace!r} was begun with another key ring, whose 'names' entry"
+                f" differs from that of this one ({', '.join(self.ring.ids)}): give all workers one key ring,"
+                f" or take another namespace; to start anew, remove the record {self.ring_place}",
+                _place_of(found),
+            )
 
     def seal(self, name: str, value: bytes) -> bytes:
         """Return the envelope of a value, under the ring's first key."""

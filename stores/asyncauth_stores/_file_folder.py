@@ -36,6 +36,7 @@ _ADVICE = {
     errno.EROFS: "the file system is read-only: mount it writable, or choose another folder",
     errno.EACCES: "this user may not use it: give the folder to the user that runs the service",
     errno.EPERM: "this user may not use it: give the folder to the user that runs the service",
+    errno.EEXIST: "a part of the path is no folder: remove it, or choose another folder",
     errno.ENOTDIR: "a part of the path is no folder: remove it, or choose another folder",
     errno.EMFILE: "this process has too many files open: raise its limit (ulimit -n)",
     errno.ENFILE: "the system has too many files open",

@@ -38,17 +38,24 @@ class FolderWatch:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start watching, if nobody has. Blocks for a moment: for threads only."""
+        """Start watching, if nobody has; not after `stop`. Blocks for a moment: for threads only."""
         with self._lock:
-            if self._thread is None:
+            if self._thread is None and not self._ended.is_set():
                 self._thread = threading.Thread(target=self._run, name="asyncauth-files", daemon=True)
                 self._thread.start()
 
     def stop(self) -> None:
         """End the thread and wait for it. Blocks: for threads only."""
+        # Under the lock there is no thread that was made and not started yet, which cannot be joined.
+        with self._lock:
+            self._ended.set()
+            thread = self._thread
+        if thread is not None:
+            thread.join()
+
+    def abandon(self) -> None:
+        """Have the thread end soon, without waiting for it."""
         self._ended.set()
-        if self._thread is not None:
-            self._thread.join()
 
     def _run(self) -> None:
         records, stamp, looks = str(self._folder.records), -1, 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import warnings
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +16,7 @@ from asyncauth_stores._file_folder import Folder, checked, translated
 from asyncauth_stores._file_hold import Mark, liveness, sweep
 from asyncauth_stores._file_records import Records
 from asyncauth_stores._file_watch import FolderWatch
+from asyncauth_stores._forks import renew_in_children
 from asyncauth_stores._waiters import Waiters
 
 _P = ParamSpec("_P")
@@ -27,8 +29,8 @@ class PlainFileStore(TokenStore):
     """Keeps each record in a file of its own, as it is given: seal what must not be read.
 
     For processes of one machine, on a local disk. Another process' write is noticed within two
-    `poll`s, a killed holder at once. One object may be used from several event loops and threads,
-    not on both sides of a fork: make the store in the child.
+    `poll`s, a killed holder at once. One object may be used from several event loops and threads, and on
+    both sides of a fork: a child has threads of its own.
     Nothing is read or made on disk before the first operation; what is made is for the owner only.
 
     Args:
@@ -58,11 +60,31 @@ class PlainFileStore(TokenStore):
         self._folder = Folder(folder, namespace)
         self._records = Records(self._folder, clock)
         self._clock = clock
+        self._poll = poll
+        self._closed = False
+        self._opened = False
+        self._start()
+        renew_in_children(self)
+
+    def _start(self) -> None:
         self._waiters = Waiters()
-        self._watch = FolderWatch(self._folder, self._waiters, poll)
+        self._watch = FolderWatch(self._folder, self._waiters, self._poll)
         # Its own threads: those of the event loop may all be busy with something that waits for a token.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="asyncauth-files")
-        self._opened = False
+
+    def forget_parent(self) -> None:
+        """Have threads of the child's own, after a fork; nothing of a user's."""
+        if not self._closed:
+            self._start()
+
+    def __del__(self) -> None:
+        # Without an attribute, the arguments were refused.
+        if getattr(self, "_opened", False) and not self._closed:
+            self._watch.abandon()
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=1, source=self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({os.fspath(self._place)!r}, namespace={self.namespace!r})"
 
     async def read(self, name: str) -> Snapshot:
         """Return what is stored now, without a lock. Idempotent; cancellation leaves nothing behind.
@@ -158,6 +180,7 @@ class PlainFileStore(TokenStore):
     async def aclose(self) -> None:
         """End the watching and the threads; those who wait for a change return. May be called again."""
         await super().aclose()
+        self._closed = True
         self._waiters.wake_all()
         await asyncio.to_thread(self._end)
 

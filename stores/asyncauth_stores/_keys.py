@@ -102,11 +102,15 @@ class KeyRing:
             StoreUnavailableError: The file system failed.
         """
         place = Path(path)
+        if create:
+            cls._create(place)
         try:
-            if create and not place.exists():
-                create_private(place, cls.generate().dump().encode() + b"\n")
             text = read_private(place)
         except FileNotFoundError:
+            if create:
+                raise ConfigurationError(
+                    f"the key file {place} is a link to a file that is not there"
+                ) from None
             raise ConfigurationError(
                 f"sealing needs a key, and there is no key file {place}: pass key= or key_file=, set"
                 f" {ENVIRONMENT}, or have the file made with create_key=True"
@@ -145,6 +149,18 @@ class KeyRing:
         """Return the ring as text, which is secret: keep it out of logs and messages."""
         pairs = ((_NAMES, self.names), *self.keys)
         return ",".join(f"{name}:{_encode(key)}" for name, key in pairs)
+
+    @classmethod
+    def _create(cls, place: Path) -> None:
+        try:
+            if not place.exists():
+                create_private(place, cls.generate().dump().encode() + b"\n")
+        except (FileExistsError, NotADirectoryError) as error:
+            raise StoreUnavailableError(
+                f"the key file {place} cannot be made: a part of its path is no folder"
+            ) from error
+        except OSError as error:
+            raise StoreUnavailableError(f"the key file {place} cannot be made: {error.strerror}") from error
 
     @classmethod
     def _from_bare(cls, key: bytes) -> Self:
@@ -194,8 +210,12 @@ def find_keys(
     """
     if key is not None and key_file is not None:
         raise ConfigurationError("pass key= or key_file=, not both")
+    if isinstance(key, str):
+        return KeyRing.parse(key)
+    if isinstance(key, KeyRing):
+        return key
     if key is not None:
-        return KeyRing.parse(key) if isinstance(key, str) else key
+        raise ConfigurationError(f"key= is a KeyRing or its text, not {type(key).__name__}")
     if key_file is not None:
         return KeyFile(Path(key_file), create_key)
     if os.environ.get(ENVIRONMENT):

@@ -5,6 +5,7 @@ import logging
 import math
 import re
 import secrets
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, final
@@ -18,7 +19,8 @@ from asyncauth._errors import (
     WriteConflictError,
 )
 from asyncauth.abc import Snapshot, TokenStore
-from asyncauth_stores._redis_link import Link, Script, checked_url, client_for, place_of, translated
+from asyncauth_stores._forks import renew_in_children
+from asyncauth_stores._redis_link import Link, Script, checked_url, client_for, place_of, shown, translated
 
 _READ = Script.load("read.lua")
 _WRITE = Script.load("write.lua")
@@ -27,7 +29,10 @@ _CLOSE = 2.0
 """Seconds for another event loop to close its connections."""
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 
-_log = logging.getLogger(__name__)
+# What a child got from its parent: a connection that is collected closes itself.
+_inherited: list[object] = []
+
+_log = logging.getLogger("asyncauth.stores.redis")
 
 
 @final
@@ -38,9 +43,10 @@ class PlainRedisStore(TokenStore):
     `<namespace>:{<name>}:changed`. Waiting tasks are woken by the server, through one connection for
     all of them.
 
-    Made from a URL, one object may be used from several event loops and threads at once, and needs no
-    loop to be made. A ready-made client belongs to the loop that first uses it, stays the caller's to
-    close, and should have `socket_timeout=None`: with a time-out, redis-py may swallow cancellations.
+    Made from a URL, one object may be used from several event loops and threads at once, and on both
+    sides of a fork, and needs no loop to be made. A ready-made client belongs to the loop that first uses
+    it, stays the caller's to close, and should have `socket_timeout=None`: with a time-out, redis-py may
+    swallow cancellations.
 
     Without permission for `INFO` it is not noticed when a fail-over lost writes; a warning says so.
 
@@ -76,6 +82,26 @@ class PlainRedisStore(TokenStore):
         self._links: dict[asyncio.AbstractEventLoop, Link] = {}
         self._closed = False
         self._warned = False
+        self._orphaned = False
+        renew_in_children(self)
+
+    def forget_parent(self) -> None:
+        """Have connections of the child's own, after a fork; the parent's are left alone.
+
+        Not even closed: that would take them off the event loop's selector, which both processes share.
+        """
+        _inherited.append(self._links)
+        self._orphaned = self._orphaned or (bool(self._links) and not isinstance(self._server, str))
+        self._links = {}
+
+    def __del__(self) -> None:
+        # Without an attribute, the arguments were refused.
+        if getattr(self, "_links", None):
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=1, source=self)
+
+    def __repr__(self) -> str:
+        place = shown(self._server) if isinstance(self._server, str) else place_of(self._server)
+        return f"PlainRedisStore({place!r}, namespace={self.namespace!r})"
 
     async def read(self, name: str) -> Snapshot:
         """Read a record, in one round trip. Idempotent; cancellation leaves nothing behind.
@@ -195,6 +221,11 @@ class PlainRedisStore(TokenStore):
         if isinstance(self._server, str):
             client = client_for(self._server)
             return Link(client, owned=True, place=place_of(client))
+        if self._orphaned:
+            raise ConfigurationError(
+                "this Redis client was used before a fork: make the client and the store in the child, or the"
+                " store from a URL"
+            )
         if self._links:
             raise ConfigurationError(
                 "a ready-made Redis client works in one event loop only: make the store from a URL"

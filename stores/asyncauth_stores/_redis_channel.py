@@ -19,7 +19,7 @@ _GRACE: Final = 5.0
 _CONNECT: Final = 5.0
 """Seconds for a connection to come about."""
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("asyncauth.stores.redis")
 
 
 @final

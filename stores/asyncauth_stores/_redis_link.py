@@ -2,6 +2,10 @@
 
 import asyncio
 import hashlib
+import os
+import re
+import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pkgutil import get_data
@@ -52,6 +56,9 @@ _ADVICE = {
     "OOM": "its memory is full",
     "LOADING": "it is still loading its data",
     "WRONGTYPE": "something else than a record lies under the record's key: remove it",
+    "MISCONF": "it cannot save to its disk, and takes no writes until it can",
+    "DENIED": "it is in protected mode, for its own machine only: give it a password",
+    "DB index": "it has no database of this number: see the end of the URL",
 }
 
 
@@ -154,11 +161,27 @@ def checked_url(url: str) -> str:
         raise ConfigurationError(f"unknown options in the Redis URL: {', '.join(sorted(unknown))}")
     try:
         parse_url(url)
+        _check_database(url)
     except ValueError:
         raise ConfigurationError(
             "this is no Redis URL: redis://host:6379/0, rediss://host:6379/0 or unix:///path/to/socket"
         ) from None
     return url
+
+
+def _check_database(url: str) -> None:
+    # redis-py takes database 0 for a name, and 12 for "1/2".
+    parts = split_url(url)
+    if parts.scheme != "unix" and not re.fullmatch(r"/?[0-9]*", parts.path):
+        raise ValueError("no number")
+
+
+def shown(url: str) -> str:
+    """Return a checked URL without the user, the password and the options."""
+    parts = split_url(url)
+    if parts.scheme == "unix":
+        return f"unix://{parts.path}"
+    return f"{parts.scheme}://{parts.hostname or 'localhost'}:{parts.port or 6379}{parts.path}"
 
 
 def client_for(url: str) -> Redis:
@@ -206,8 +229,22 @@ def _message(place: str, error: Exception) -> str:
     if advice is not None:
         return f"Redis at {place} refuses: {advice}"
     if isinstance(error, ResponseError):
-        return f"Redis at {place} answers with an error ({type(error).__name__})"
-    return f"Redis at {place} cannot be reached ({type(error).__name__})"
+        return f"Redis at {place} answers with an error ({_code(error) or type(error).__name__}): see its log"
+    return f"Redis at {place} cannot be reached ({_cause(error)}): is it running, and is the URL right?"
+
+
+def _cause(error: BaseException) -> str:
+    """Return the operating system's words for what is behind an error; never the server's, or the URL's."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS: {cause.reason or type(cause).__name__}"
+        if isinstance(cause, socket.gaierror):
+            return str(cause.strerror)
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno)
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
 
 
 def _code(error: Exception) -> str:

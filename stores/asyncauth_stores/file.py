@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from asyncauth._clock import SYSTEM_CLOCK, Clock
-from asyncauth._open import flag, path_of, taken_options
+from asyncauth._open import flag, made, path_of, taken_options
 from asyncauth.abc import TokenStore
 from asyncauth_stores._files import PlainFileStore
 from asyncauth_stores._keys import KeyRing, find_keys
@@ -61,5 +61,5 @@ class FileTokenStore(SealedTokenStore):
             {"namespace": str, "key_file": str, "create_key": flag, "poll": float, "sealed": flag},
         )
         found |= options
-        sealed = found.pop("sealed", True)
-        return cls(path_of(url), **found) if sealed else PlainFileStore(path_of(url), **found)
+        kind = cls if found.pop("sealed", True) else PlainFileStore
+        return made(kind, path_of(url), **found)

@@ -10,8 +10,9 @@ import attrs
 
 from asyncauth._clock import SYSTEM_CLOCK, Clock
 from asyncauth._errors import WriteConflictError
-from asyncauth._open import taken_options
+from asyncauth._open import made, taken_options
 from asyncauth.abc import Snapshot, TokenStore
+from asyncauth_stores._forks import renew_in_children
 from asyncauth_stores._waiters import Waiters
 
 
@@ -25,7 +26,7 @@ class _Stored:
 
 @final
 class MemoryTokenStore(TokenStore):
-    """Keeps records in this process' memory; they end with it.
+    """Keeps records in this process' memory; they end with it, and a forked child has copies of its own.
 
     One object may be used from several event loops and threads at once. It needs no running loop
     to be made, and nothing has to be closed.
@@ -39,9 +40,17 @@ class MemoryTokenStore(TokenStore):
         super().__init__()
         self.namespace = namespace
         self._clock = clock
-        self._lock = threading.Lock()
         self._records: dict[str, _Stored] = {}
+        self.forget_parent()
+        renew_in_children(self)
+
+    def forget_parent(self) -> None:
+        """Have a lock of the child's own, after a fork; the records are a copy from then on."""
+        self._lock = threading.Lock()
         self._waiters = Waiters()
+
+    def __repr__(self) -> str:
+        return f"MemoryTokenStore(namespace={self.namespace!r})"
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -55,7 +64,7 @@ class MemoryTokenStore(TokenStore):
             ConfigurationError: The URL has an unknown option.
         """
         _, found = taken_options(url, {"namespace": str})
-        return cls(**found | options)
+        return made(cls, **found | options)
 
     async def read(self, name: str) -> Snapshot:
         """Return what is stored now. Never fails; cancellation leaves nothing behind."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from asyncauth._open import flag, taken_options
+from asyncauth._open import flag, made, taken_options
 from asyncauth.abc import TokenStore
 from asyncauth_stores._keys import KeyRing, find_keys
 from asyncauth_stores._redis import PlainRedisStore
@@ -74,5 +74,5 @@ class RedisTokenStore(SealedTokenStore):
             left=URL_OPTIONS,
         )
         found |= options
-        sealed = found.pop("sealed", True)
-        return cls(url, **found) if sealed else PlainRedisStore(url, **found)
+        kind = cls if found.pop("sealed", True) else PlainRedisStore
+        return made(kind, url, **found)

@@ -21,7 +21,10 @@ class SealedTokenStore(TokenStore):
     do is remove a record, or put an older one of the same place back; the protocol survives both.
 
     Besides what the inner store raises, every operation raises `ConfigurationError` and
-    `InsecureStoreError` when a key file is missing, wrong or open to other users.
+    `InsecureStoreError` when a key file is missing, wrong or open to other users; and
+    `UnknownKeyError` when the namespace was begun with another key ring: its workers would not find each
+    other's records. For that, the first write of all leaves a mark that only rings with the same
+    `names` can make, and each store object reads it once; `rotate` and `drop` leave it valid.
 
     Args:
         inner: Any store.
@@ -34,6 +37,7 @@ class SealedTokenStore(TokenStore):
         self._inner = inner
         self._keys = key_ring
         self._sealer: Sealer | None = None
+        self._unmarked: Snapshot | None = None
 
     async def read(self, name: str) -> Snapshot:
         """Read and open a record.
@@ -65,9 +69,12 @@ class SealedTokenStore(TokenStore):
             WriteConflictError: Nothing was written.
             NotReplicatedError: Written, but not replicated.
             UnreadableRecordError: Nothing was written, and what is stored now cannot be opened.
+            UnknownKeyError: Nothing was written: the namespace is another key ring's.
             StoreUnavailableError: Nobody knows whether it was written.
         """
         sealer = await self._ready()
+        if value is not None:
+            await self._mark(sealer)
         sealed = None if value is None else sealer.seal(name, value)
         place = sealer.place(name)
         try:
@@ -116,5 +123,25 @@ class SealedTokenStore(TokenStore):
     async def _ready(self) -> Sealer:
         if self._sealer is None:
             ring = self._keys if isinstance(self._keys, KeyRing) else await self._keys.load()
-            self._sealer = Sealer(ring, self.namespace)
+            sealer = Sealer(ring, self.namespace)
+            mark = await self._inner.read(sealer.ring_place)
+            sealer.check_mark(mark)
+            self._unmarked = mark if mark.value is None else None
+            self._sealer = sealer
         return self._sealer
+
+    async def _mark(self, sealer: Sealer) -> None:
+        """Mark the namespace before its first record; who only reads needs no permission to write."""
+        if self._unmarked is None:
+            return
+        try:
+            await self._inner.write(sealer.ring_place, sealer.ring_mark(), self._unmarked, wake=False)
+        except WriteConflictError as conflict:
+            sealer.check_mark(conflict.snapshot)
+            # The store lost its writes since it was looked at: the next write marks it.
+            self._unmarked = conflict.snapshot if conflict.snapshot.value is None else None
+        else:
+            self._unmarked = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._inner!r})"

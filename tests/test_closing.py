@@ -1,0 +1,177 @@
+"""Ending workers, stores and loops: what is under way is drained, once, and nothing stays open."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+
+import pytest
+
+from asyncauth import AuthSession, RefreshPolicy, TokenGivenUp, TokenManager
+from asyncauth._worker import Worker
+from asyncauth.testing import ManualClock, settle
+from asyncauth.testing.emulators import Hold
+from asyncauth_stores.memory import MemoryTokenStore
+from scripted import Gate, Scripted, Troubled, issued
+from worlds import Fleet, handle_of, text_of, worker_of
+
+HASTY = RefreshPolicy(request_timeout=0.2, store_timeout=0.1)
+
+
+@pytest.fixture
+async def hold(fleet: Fleet) -> AsyncIterator[Hold]:
+    """The vendor's token endpoint hangs until it is released."""
+    hold = Hold()
+    fleet.vendor.faults.add(hold, on="token")
+    yield hold
+    hold.release()
+
+
+async def test_closing_twice_waits_twice_for_what_was_sent(fleet: Fleet, hold: Hold) -> None:
+    manager, other, scheme = fleet.manager(), fleet.manager(), fleet.service()
+    renewing = asyncio.create_task(manager.token(scheme))
+    await hold.arrived.wait()
+    closing = [asyncio.create_task(worker_of(manager).aclose()) for _ in range(2)]
+    await settle()
+    assert not any(task.done() for task in closing)
+    hold.release()
+    await asyncio.gather(*closing)
+    assert await renewing == await other.token(scheme)
+    assert fleet.vendor.stats.token_calls == 1
+
+
+async def test_closing_a_store_twice_waits_twice_for_what_was_sent(fleet: Fleet, hold: Hold) -> None:
+    manager, scheme = fleet.manager(), fleet.service()
+    renewing = asyncio.create_task(manager.token(scheme))
+    await hold.arrived.wait()
+    closing = [asyncio.create_task(handle_of(manager).aclose()) for _ in range(2)]
+    await settle()
+    assert not any(task.done() for task in closing)
+    hold.release()
+    await asyncio.gather(*closing)
+    assert text_of(await renewing)
+
+
+async def test_a_closing_that_is_cancelled_goes_on_and_can_be_waited_for(fleet: Fleet, hold: Hold) -> None:
+    manager, other, scheme = fleet.manager(), fleet.manager(), fleet.service()
+    renewing = asyncio.create_task(manager.token(scheme))
+    await hold.arrived.wait()
+    store, client = handle_of(manager), worker_of(manager).means.client()
+    closing = asyncio.create_task(store.aclose())
+    await settle()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert not client.closed
+    again = asyncio.create_task(store.aclose())
+    await settle()
+    assert not again.done()
+    hold.release()
+    await again
+    assert client.closed
+    assert renewing.done()
+    assert await renewing == await other.token(scheme)
+
+
+async def test_a_put_that_a_closing_overtakes_leaves_no_watch(fleet: Fleet) -> None:
+    store = Troubled(fleet.place, fleet.clock)
+    manager, scheme = TokenManager(store, clock=fleet.clock), Scripted()
+    worker, store.write_gate = manager.worker, Gate()
+    gate = store.write_gate
+    putting = asyncio.create_task(manager.put(scheme, issued(1)))
+    await gate.arrived.wait()
+    await worker.aclose()
+    gate.opened.set()
+    await putting
+    assert worker.slot(scheme).watch is None
+
+
+async def test_a_commit_that_is_cancelled_in_its_pause_is_told_of(fleet: Fleet, hold: Hold) -> None:
+    manager, scheme = fleet.manager(HASTY), fleet.user()
+    await manager.put(scheme, fleet.vendor.authorize("ada"))
+    fleet.clock.step(3600)
+    renewing = asyncio.create_task(manager.token(scheme))
+    await hold.arrived.wait()
+    handle = handle_of(manager)
+    handle.away = True
+    before = handle.calls["write"]
+    hold.release()
+    while handle.calls["write"] == before:
+        await asyncio.sleep(0.001)
+    await settle()  # it pauses now
+    await worker_of(manager).aclose()
+    assert [type(event) for event in fleet.events].count(TokenGivenUp) == 1
+    assert renewing.done()
+    await asyncio.gather(renewing, return_exceptions=True)
+
+
+async def test_fifty_short_sessions_leave_nothing_on_their_store() -> None:
+    async with MemoryTokenStore() as store:
+        workers: list[Worker] = []
+        for _ in range(50):
+            async with TokenManager(store) as manager, AuthSession(Scripted(), manager):
+                workers.append(worker_of(manager))
+                await manager.token(Scripted())
+        kept = vars(store)["_asyncauth_workers"]
+        assert len(kept) <= 1
+        assert len(vars(store)["_closers"]) <= 1
+        assert all(worker.closed for worker in workers[:-1])
+    assert all(worker.closed for worker in workers)
+
+
+@contextmanager
+def a_running_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """Run a loop in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        if loop.is_running():
+            loop.call_soon_threadsafe(loop.stop)
+        thread.join(5)
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(settle())
+        loop.close()
+
+
+async def _use(manager: TokenManager, scheme: Scripted) -> Worker:
+    await manager.token(scheme)
+    return worker_of(manager)
+
+
+def _in(loop: asyncio.AbstractEventLoop, manager: TokenManager, scheme: Scripted) -> Worker:
+    running: Future[Worker] = asyncio.run_coroutine_threadsafe(_use(manager, scheme), loop)
+    return running.result(5)
+
+
+def test_one_manager_serves_two_loops_and_the_store_ends_the_workers_of_both() -> None:
+    store = MemoryTokenStore()
+    manager, scheme = TokenManager(store), Scripted()
+    with a_running_loop() as one, a_running_loop() as other:
+        workers = [_in(loop, manager, scheme) for loop in (one, other, one)]
+        assert workers[0] is workers[2]
+        assert workers[0] is not workers[1]
+        assert scheme.calls == 1
+        asyncio.run_coroutine_threadsafe(store.aclose(), one).result(5)
+        assert all(worker.closed for worker in workers)
+
+
+def test_a_loop_that_stopped_does_not_hold_up_the_end_of_the_store() -> None:
+    store = MemoryTokenStore()
+    manager = TokenManager(store, policy=HASTY)
+    with a_running_loop() as one, a_running_loop() as other:
+        workers = [_in(loop, manager, Scripted()) for loop in (one, other)]
+        other.call_soon_threadsafe(other.stop)
+        asyncio.run_coroutine_threadsafe(store.aclose(), one).result(5)
+        assert workers[0].closed
+        assert not other.is_running()
+
+
+async def test_a_clock_of_its_own_needs_no_store_of_its_own() -> None:
+    clock = ManualClock()
+    async with MemoryTokenStore(clock=clock) as store:
+        assert TokenManager(store, clock=clock).worker is TokenManager(store).worker
