@@ -195,5 +195,5 @@ class Ledger:
         except TimeoutError:
             self._silent_until = self.clock.monotonic() + self.policy.store_timeout
             raise StoreUnavailableError(
-                f"the token store did not answer within {self.policy.store_timeout:g} s"
+                f"{type(self.store).__name__} did not answer within {self.policy.store_timeout:g} s"
             ) from None

@@ -18,6 +18,7 @@ from asyncauth._errors import (
 )
 from asyncauth._key import TokenKey
 from asyncauth.abc import Snapshot, TokenStore
+from asyncauth.testing import ManualClock
 from asyncauth.testing._conformance import STORE_CHECKS
 from asyncauth.testing._promise import StoreCheck, StoreFactory
 from asyncauth_stores._envelope import Sealer
@@ -157,7 +158,7 @@ class _Alone(TokenStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.inner = MemoryTokenStore()
+        self.inner = MemoryTokenStore(clock=ManualClock())
 
     async def read(self, name: str) -> Snapshot:
         return await self.inner.read(name)

@@ -25,7 +25,7 @@ from asyncauth.testing._promise import (
 _VALUES = (b"", b"\0", bytes(range(256)), b"\r\n\xff" * 1000, bytes(1024 * 1024))
 _WRITES = 12
 _HANDLES = 2
-_TASKS = 20
+_TASKS = 10
 _DAY = 86_400.0
 
 
