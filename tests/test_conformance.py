@@ -87,6 +87,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_promises_waiting, "_PROMPT", 0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize(("kind", "broken"), BROKEN, ids=lambda part: getattr(part, "__name__", part))
 async def test_a_broken_promise_is_named(kind: type[ShelfStore], broken: str) -> None:
@@ -95,12 +96,14 @@ async def test_a_broken_promise_is_named(kind: type[ShelfStore], broken: str) ->
         await check(open_shelf(kind))
 
 
+@pytest.mark.slow
 async def test_one_call_checks_a_whole_store() -> None:
     await check_token_store(open_shelf())
     with pytest.raises(AssertionError, match="stale_writes_conflict"):
         await check_token_store(open_shelf(shelf_store.EchoesTheExpected))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_impatient")
 async def test_a_check_that_hangs_says_so() -> None:
     with pytest.raises(AssertionError, match="it hangs for 1 s"):
@@ -112,6 +115,7 @@ async def test_a_store_that_ignores_the_incarnation_is_told_so() -> None:
         await check_token_store(open_shelf(shelf_store.ForgetsIncarnation))
 
 
+@pytest.mark.slow
 async def test_a_store_that_forgets_to_call_the_contracts_init_keeps_the_promises() -> None:
     await check_token_store(open_shelf(shelf_store.ForgetsSuper))
 

@@ -197,6 +197,7 @@ ANSWERS = st.builds(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @given(answer=ANSWERS)
 def test_whatever_comes_it_is_a_token_or_an_error_of_ours(name: str, answer: AuthResponse) -> None:

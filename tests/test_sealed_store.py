@@ -56,16 +56,19 @@ class SealedFilePlace:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
 async def test_sealed_memory_keeps_the_promises(check: StoreCheck) -> None:
     await check(SealedPlace(MemoryPlace()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
 async def test_sealed_files_keep_the_promises(check: StoreCheck, tmp_path: Path) -> None:
     await check(SealedPlace(FilePlace(tmp_path / "tokens")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
 async def test_file_token_store_keeps_the_promises(check: StoreCheck, tmp_path: Path) -> None:
     await check(SealedFilePlace(tmp_path))
