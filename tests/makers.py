@@ -2,7 +2,8 @@
 
 import attrs
 
-from asyncauth._answers import Ask, Grant, View
+from asyncauth._acquire import acquire
+from asyncauth._answers import Answer, Ask, Grant, Step, View
 from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Dead, Entry, Failure, Lease, Mode, Reason, Record
 from asyncauth._token import Token
@@ -108,3 +109,32 @@ def an_ask(
 def a_grant(attempt: str = "mine", base: Entry | None = OLD, mode: Mode = Mode.REFRESH) -> Grant:
     """Return a right to renew."""
     return Grant(attempt=attempt, base=base, mode=mode)
+
+
+CAN_LOGIN = an_ask(can_login=True)
+
+
+def asked(record: Record | None, ask: Ask | None = None) -> Step:
+    """Return the whole answer to a worker that asks for the right to renew."""
+    return acquire(seen_at(record), ask or an_ask(), POLICY)
+
+
+def answer(record: Record | None, ask: Ask | None = None) -> Answer:
+    """Return what it is told; only a grant may write."""
+    step = asked(record, ask)
+    assert isinstance(step.answer, Grant) or step.record is None
+    return step.answer
+
+
+def granted(record: Record | None, ask: Ask | None = None) -> tuple[Grant, Record]:
+    """Return the grant that it must be given, and what is written with it."""
+    step = asked(record, ask)
+    assert isinstance(step.answer, Grant)
+    assert step.record is not None
+    return step.answer, step.record
+
+
+def written(step: Step) -> Record:
+    """Return what a step writes; it must write something."""
+    assert step.record is not None
+    return step.record

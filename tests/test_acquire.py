@@ -7,8 +7,6 @@ from asyncauth._acquire import acquire
 from asyncauth._answers import (
     Absent,
     Alive,
-    Answer,
-    Ask,
     BackOff,
     Behind,
     Busy,
@@ -16,11 +14,11 @@ from asyncauth._answers import (
     LoggedOut,
     Newer,
     Refused,
-    Step,
 )
 from asyncauth._record import Entry, Mode, Record
 from makers import (
     BLANK,
+    CAN_LOGIN,
     NEW,
     NOW,
     OLD,
@@ -33,28 +31,11 @@ from makers import (
     a_record,
     an_ask,
     an_entry,
+    answer,
+    asked,
+    granted,
     seen_at,
 )
-
-CAN_LOGIN = an_ask(can_login=True)
-
-
-def asked(record: Record | None, ask: Ask | None = None) -> Step:
-    return acquire(seen_at(record), ask or an_ask(), POLICY)
-
-
-def answer(record: Record | None, ask: Ask | None = None) -> Answer:
-    step = asked(record, ask)
-    assert isinstance(step.answer, Grant) or step.record is None
-    return step.answer
-
-
-def granted(record: Record | None, ask: Ask | None = None) -> tuple[Grant, Record]:
-    step = asked(record, ask)
-    assert isinstance(step.answer, Grant)
-    assert step.record is not None
-    return step.answer, step.record
-
 
 # 1: the store is behind
 

@@ -8,16 +8,15 @@ import pytest
 from asyncauth._acquire import acquire
 from asyncauth._answers import (
     Answer,
-    Ask,
     BackOff,
     Busy,
     Grant,
     Refused,
-    Step,
     View,
 )
 from asyncauth._record import Mode, Record
 from makers import (
+    CAN_LOGIN,
     NOW,
     OLD,
     PLAIN,
@@ -30,28 +29,11 @@ from makers import (
     a_record,
     an_ask,
     an_entry,
+    answer,
+    asked,
+    granted,
     seen_at,
 )
-
-CAN_LOGIN = an_ask(can_login=True)
-
-
-def asked(record: Record | None, ask: Ask | None = None) -> Step:
-    return acquire(seen_at(record), ask or an_ask(), POLICY)
-
-
-def answer(record: Record | None, ask: Ask | None = None) -> Answer:
-    step = asked(record, ask)
-    assert isinstance(step.answer, Grant) or step.record is None
-    return step.answer
-
-
-def granted(record: Record | None, ask: Ask | None = None) -> tuple[Grant, Record]:
-    step = asked(record, ask)
-    assert isinstance(step.answer, Grant)
-    assert step.record is not None
-    return step.answer, step.record
-
 
 # 8: quarantine
 

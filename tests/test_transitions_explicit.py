@@ -28,16 +28,12 @@ from makers import (
     a_record,
     an_entry,
     seen_at,
+    written,
 )
 
 LATER = an_entry("e9", era=8, age=0)
 SIBLING = an_entry("e3", "e1", age=0)
 LOGGED_OUT = attrs.evolve(a_record(None), era=8)
-
-
-def written(step: Step) -> Record:
-    assert step.record is not None
-    return step.record
 
 
 # put

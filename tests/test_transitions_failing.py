@@ -24,15 +24,11 @@ from makers import (
     an_ask,
     an_entry,
     seen_at,
+    written,
 )
 
 OTHER = Reason("GrantRefusedError", "invalid_grant")
 MINE = a_record(lease=a_lease("mine"), intent="mine")
-
-
-def written(step: Step) -> Record:
-    assert step.record is not None
-    return step.record
 
 
 def given_up(record: Record | None, *, definite: bool, failed: tuple[Reason, float] | None = None) -> Step:
