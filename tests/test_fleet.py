@@ -24,8 +24,8 @@ from asyncauth import (
 from asyncauth._slot import Held
 from asyncauth.abc import AuthScheme
 from asyncauth.testing import settle
-from asyncauth.testing.emulators import Answer, Cut, Hold
-from worlds import Fleet, handle_of, text_of, worker_of
+from asyncauth.testing.emulators import Answer, Cut
+from worlds import Fleet, a_held_renewal, handle_of, text_of, worker_of
 
 _T = TypeVar("_T")
 
@@ -205,10 +205,7 @@ async def test_a_new_authorization_ends_a_renewal_that_is_under_way(fleet: Fleet
     one, other, scheme = fleet.manager(), fleet.manager(), fleet.user()
     await one.put(scheme, fleet.vendor.authorize("ada"))
     await fleet.clock.advance(3600)
-    hold = Hold()
-    fleet.vendor.faults.add(hold, on="token")
-    renewing = asyncio.create_task(one.token(scheme))
-    await hold.arrived.wait()
+    hold, renewing = await a_held_renewal(fleet, one, scheme)
     new = fleet.vendor.authorize("ada")
     await other.put(scheme, new)
     hold.release()
@@ -224,10 +221,7 @@ async def test_forgetting_reaches_all_workers_and_a_late_renewal_does_not_undo_i
     await one.put(scheme, fleet.vendor.authorize("ada"))
     await other.token(scheme)
     await fleet.clock.advance(3600)
-    hold = Hold()
-    fleet.vendor.faults.add(hold, on="token")
-    renewing = asyncio.create_task(one.token(scheme))
-    await hold.arrived.wait()
+    hold, renewing = await a_held_renewal(fleet, one, scheme)
     await other.forget(scheme)
     hold.release()
     with pytest.raises(LoggedOutError):
@@ -293,10 +287,7 @@ async def test_a_lost_answer_of_the_store_is_looked_up_not_repeated_at_the_vendo
     manager, scheme = fleet.manager(), fleet.user()
     await manager.put(scheme, fleet.vendor.authorize("ada"))
     await fleet.clock.advance(3600)
-    hold = Hold()
-    fleet.vendor.faults.add(hold, on="token")
-    renewing = asyncio.create_task(manager.token(scheme))
-    await hold.arrived.wait()
+    hold, renewing = await a_held_renewal(fleet, manager, scheme)
     handle_of(manager).loses_answers = 2
     hold.release()
 

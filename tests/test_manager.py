@@ -19,7 +19,7 @@ from asyncauth import (
 )
 from asyncauth.testing import settle
 from asyncauth.testing.emulators import Answer, Cut, Hold, Latency
-from worlds import Fleet, Handle, handle_of, text_of, worker_of
+from worlds import Fleet, Handle, a_held_renewal, handle_of, text_of, worker_of
 
 
 async def test_a_thousand_tasks_on_a_cold_start_cause_one_renewal(fleet: Fleet) -> None:
@@ -136,10 +136,7 @@ async def test_a_caller_cancelled_at_any_moment_of_a_renewal_does_not_end_it(fle
 
 async def test_the_lease_is_prolonged_while_a_slow_vendor_works(fleet: Fleet) -> None:
     one, other, scheme = fleet.manager(), fleet.manager(), fleet.service()
-    hold = Hold()
-    fleet.vendor.faults.add(hold, on="token")
-    first = asyncio.create_task(one.token(scheme))
-    await hold.arrived.wait()
+    hold, first = await a_held_renewal(fleet, one, scheme)
     second = asyncio.create_task(other.token(scheme))
     await fleet.clock.advance(9)  # longer than a lease of 6 s
     assert not second.done()
@@ -197,10 +194,7 @@ async def test_closing_drains_a_renewal_that_was_sent(fleet: Fleet) -> None:
     manager, scheme = fleet.manager(), fleet.user()
     await manager.put(scheme, fleet.vendor.authorize("ada"))
     await fleet.clock.advance(3600)
-    hold = Hold()
-    fleet.vendor.faults.add(hold, on="token")
-    caller = asyncio.create_task(manager.token(scheme))
-    await hold.arrived.wait()
+    hold, caller = await a_held_renewal(fleet, manager, scheme)
     closing = asyncio.create_task(handle_of(manager).aclose())
     await settle()
     assert not closing.done()
@@ -217,10 +211,7 @@ async def test_closing_drains_a_renewal_that_was_sent(fleet: Fleet) -> None:
 
 async def test_closing_gives_back_a_lease_under_which_nothing_was_sent(fleet: Fleet) -> None:
     one, other, scheme = fleet.manager(), fleet.manager(), fleet.service()
-    hold = Hold()
-    fleet.vendor.faults.add(hold, on="token")
-    first = asyncio.create_task(one.token(scheme))
-    await hold.arrived.wait()
+    hold, first = await a_held_renewal(fleet, one, scheme)
     second = asyncio.create_task(other.token(scheme))
     await settle()
     await handle_of(other).aclose()  # it only waits for the other's lease

@@ -6,8 +6,8 @@ import pytest
 
 from asyncauth import RenewalFailedError, StoreUnavailableError, TokenRenewed
 from asyncauth.testing import settle
-from asyncauth.testing.emulators import Answer, Hold
-from worlds import Fleet, handle_of, text_of, worker_of
+from asyncauth.testing.emulators import Answer
+from worlds import Fleet, a_held_renewal, handle_of, text_of, worker_of
 
 
 async def test_a_token_at_hand_serves_while_the_store_is_away(fleet: Fleet) -> None:
@@ -95,10 +95,7 @@ async def test_a_one_time_token_just_issued_waits_for_the_store_and_is_not_lost(
     manager, other, scheme = fleet.manager(), fleet.manager(), fleet.user()
     await manager.put(scheme, fleet.vendor.authorize("ada"))
     await fleet.clock.advance(3600)
-    hold = Hold()
-    fleet.vendor.faults.add(hold, on="token")
-    renewing = asyncio.create_task(manager.token(scheme))
-    await hold.arrived.wait()
+    hold, renewing = await a_held_renewal(fleet, manager, scheme)
     handle_of(manager).away = True
     hold.release()
     for _ in range(10):

@@ -13,10 +13,9 @@ from asyncauth import (
     TokenManager,
 )
 from asyncauth.testing import ManualClock, settle
-from asyncauth.testing.emulators import Hold
 from asyncauth_stores.memory import MemoryTokenStore
 from scripted import Scripted, issued
-from worlds import Fleet, Handle, handle_of, text_of, worker_of
+from worlds import Fleet, Handle, a_held_renewal, handle_of, text_of, worker_of
 
 
 @pytest.fixture
@@ -198,10 +197,7 @@ async def test_a_token_that_is_renewed_during_a_logout_is_ended_as_well(fleet: F
     manager, other, scheme = fleet.manager(), fleet.manager(), fleet.user()
     await manager.put(scheme, fleet.vendor.authorize("ada"))
     await fleet.clock.advance(3600)
-    hold = Hold()
-    fleet.vendor.faults.add(hold, on="token")
-    renewing = asyncio.create_task(manager.token(scheme))
-    await hold.arrived.wait()
+    hold, renewing = await a_held_renewal(fleet, manager, scheme)
     await other.forget(scheme)
     hold.release()
     with pytest.raises(AuthError, match="logged"):

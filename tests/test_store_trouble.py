@@ -22,7 +22,7 @@ from asyncauth.testing import settle
 from asyncauth.testing.emulators import Answer, Hold, OAuth2Emulator
 from asyncauth_stores.redis import PlainRedisStore
 from scripted import Gate, Scripted, Troubled, issued
-from worlds import Fleet, text_of, worker_of
+from worlds import Fleet, a_held_renewal, text_of, worker_of
 
 
 @pytest.fixture
@@ -128,10 +128,7 @@ async def test_a_one_time_token_that_is_stored_without_replicas_is_handed_out_wi
 ) -> None:
     manager = manager_on(handle, fleet)
     scheme = await an_expired_user(manager, fleet)
-    hold = Hold()
-    fleet.vendor.faults.add(hold, on="token")
-    renewing = asyncio.create_task(manager.token(scheme))
-    await hold.arrived.wait()
+    hold, renewing = await a_held_renewal(fleet, manager, scheme)
     handle.alone = True
     hold.release()
     assert await fleet.manager().token(scheme) == await renewing
@@ -145,10 +142,7 @@ async def test_a_token_whose_record_cannot_be_opened_at_its_commit_is_told_of(
 ) -> None:
     manager = manager_on(handle, fleet)
     scheme = await an_expired_user(manager, fleet)
-    hold = Hold()
-    fleet.vendor.faults.add(hold, on="token")
-    renewing = asyncio.create_task(manager.token(scheme))
-    await hold.arrived.wait()
+    hold, renewing = await a_held_renewal(fleet, manager, scheme)
     name = fleet.place.name(scheme.key)
     await fleet.place.write(name, b"rubbish", await fleet.place.read(name))
     hold.release()

@@ -1,5 +1,6 @@
 """A small world for tests of the core: one clock, one place for tokens, one vendor, many workers."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ from asyncauth._worker import Worker
 from asyncauth.abc import AuthScheme, Snapshot, TokenStore
 from asyncauth.schemes import ClientCredentials, RefreshToken
 from asyncauth.testing import ManualClock
-from asyncauth.testing.emulators import OAuth2Emulator
+from asyncauth.testing.emulators import Hold, OAuth2Emulator
 from asyncauth_stores.memory import MemoryTokenStore
 
 
@@ -136,6 +137,17 @@ def text_of(token: Token) -> str:
     """Return the access token in clear."""
     assert token.access_token is not None
     return token.access_token.reveal()
+
+
+async def a_held_renewal(
+    fleet: Fleet, manager: TokenManager, scheme: AuthScheme
+) -> tuple[Hold, asyncio.Task[Token]]:
+    """Begin a renewal that reaches the vendor and is held there; return what lets it go on, and its task."""
+    hold = Hold()
+    fleet.vendor.faults.add(hold, on="token")
+    task = asyncio.create_task(manager.token(scheme))
+    await hold.arrived.wait()
+    return hold, task
 
 
 @asynccontextmanager
