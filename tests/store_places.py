@@ -1,8 +1,10 @@
 """Places for the conformance suite and the tests of the stores: where two handles meet."""
 
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, MutableSequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from asyncauth.abc import TokenStore
 from asyncauth_stores._files import PlainFileStore
@@ -28,3 +30,9 @@ class FilePlace:
 
     def __call__(self, namespace: str = "asyncauth") -> AbstractAsyncContextManager[TokenStore]:
         return PlainFileStore(self._folder, namespace=namespace)
+
+
+def forget(stores: MutableSequence[Any]) -> None:
+    """Let go of stores, also of those that are part of a circle."""
+    stores.clear()
+    gc.collect()

@@ -16,6 +16,7 @@ from asyncauth_stores._file_watch import FolderWatch
 from asyncauth_stores._files import PlainFileStore
 from asyncauth_stores._waiters import Waiters
 from file_samples import NAME, put, record_of, watched, watchers
+from store_places import forget
 
 
 @pytest.fixture
@@ -122,6 +123,6 @@ def test_a_store_that_is_forgotten_unclosed_is_warned_of_and_watches_no_more(fol
     with pytest.warns(
         ResourceWarning, match=r"PlainFileStore\(.*tokens', namespace='asyncauth'\) was not closed"
     ):
-        stores.clear()
+        forget(stores)
     thread.join(5)
     assert not thread.is_alive()

@@ -21,6 +21,7 @@ from asyncauth.testing._promise import StoreCheck, create
 from asyncauth_stores.redis import PlainRedisStore, RedisTokenStore
 from asyncauth_stores.sealed import KeyRing
 from redis_servers import RedisServer, require
+from store_places import forget
 
 pytestmark = pytest.mark.servers
 
@@ -145,7 +146,7 @@ async def test_a_store_that_is_forgotten_unclosed_is_warned_of(redis_server: Red
         stores = [PlainRedisStore(client)]
         await stores[0].read(_NAME)
         with pytest.warns(ResourceWarning, match=r"PlainRedisStore\('127.*\) was not closed"):
-            stores.clear()
+            forget(stores)
 
 
 @pytest.mark.parametrize("kind", ["redis", "valkey"])
