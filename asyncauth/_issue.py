@@ -39,8 +39,22 @@ def new_entry(
         ancestors=() if base is None else base.lineage(),
         one_time=learned if scheme.refresh_rotates is None else scheme.refresh_rotates,
         issued_at=issued_at,
-        expires_at=None if token.expires_in is None else issued_at + int(token.expires_in * 1000),
+        expires_at=_end(token, issued_at),
     )
+
+
+def first_entry(entry_id: str, token: Token, scheme: AuthScheme, *, issued_at: int) -> Entry:
+    """Return the entry for a token that the application stores itself."""
+    # A refresh token that was never used counts as one-time, unless the scheme knows better.
+    one_time = token.refresh_token is not None and scheme.refresh_rotates is not False
+    expires_at = _end(token, issued_at)
+    return Entry(
+        id=entry_id, era=0, token=token, issued_at=issued_at, one_time=one_time, expires_at=expires_at
+    )
+
+
+def _end(token: Token, issued_at: int) -> int | None:
+    return None if token.expires_in is None else issued_at + int(token.expires_in * 1000)
 
 
 def is_expendable(scheme: AuthScheme, entry: Entry | None) -> bool:

@@ -10,7 +10,7 @@ from asyncauth._answers import Step, View
 from asyncauth._clock import SYSTEM_CLOCK, Clock
 from asyncauth._errors import ConfigurationError
 from asyncauth._events import Listener
-from asyncauth._issue import new_id
+from asyncauth._issue import first_entry, new_id
 from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Entry
 from asyncauth._registry import shared_worker
@@ -123,7 +123,7 @@ class TokenManager:
         slot, policy, entry_id = worker.slot(scheme), worker.means.policy, new_id()
 
         def put(view: View) -> Step:
-            entry = _first_entry(entry_id, token, scheme, view.now)
+            entry = first_entry(entry_id, token, scheme, issued_at=view.now)
             return transitions.put(view, entry, policy)
 
         outcome = await worker.means.ledger.replace(slot.name, put)
@@ -200,10 +200,3 @@ class TokenManager:
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
-
-
-def _first_entry(entry_id: str, token: Token, scheme: AuthScheme, now: int) -> Entry:
-    # A refresh token that was never used counts as one-time, unless the scheme knows better.
-    one_time = token.refresh_token is not None and scheme.refresh_rotates is not False
-    expires_at = None if token.expires_in is None else now + int(token.expires_in * 1000)
-    return Entry(id=entry_id, era=0, token=token, issued_at=now, one_time=one_time, expires_at=expires_at)
