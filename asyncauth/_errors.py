@@ -36,6 +36,8 @@ No error's text holds a secret, a request's body or a URL's query.
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
+from yarl import URL
+
 from asyncauth._store import Snapshot
 
 _E = TypeVar("_E", bound="AuthError")
@@ -89,7 +91,19 @@ class TokenUnavailableError(AuthError):
 
 
 class AuthorizationRequiredError(TokenUnavailableError):
-    """There is no authorization to work with: somebody has to authorize, then `put` stores it."""
+    """There is no authorization to work with: somebody has to authorize, then `put` stores it.
+
+    Args:
+        message: What is missing and what to do, without secrets.
+        retry_in: Seconds after which asking again makes sense; none if only a person helps.
+        authorize_url: Where to send that person, where the scheme knows; without a `state`.
+    """
+
+    def __init__(
+        self, message: str, *, retry_in: float | None = None, authorize_url: URL | None = None
+    ) -> None:
+        super().__init__(message, retry_in=retry_in)
+        self.authorize_url = authorize_url
 
 
 class GrantRefusedError(AuthorizationRequiredError):

@@ -3,11 +3,12 @@
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar, final
 
+import attrs
 from yarl import URL
 
-from asyncauth._exchange import AuthRequest, AuthResponse, Placement
+from asyncauth._exchange import AuthRequest, AuthResponse, Placement, place_of
 from asyncauth._key import TokenKey
 from asyncauth._token import Token
 
@@ -53,6 +54,20 @@ class ResponseHead(Protocol):
         raise NotImplementedError
 
 
+@final
+@attrs.frozen
+class Pace:
+    """How often one process may ask for renewals.
+
+    Attributes:
+        name: What the limit is set for, such as an application; renewals of all its keys count.
+        per_second: Renewals per second.
+    """
+
+    name: str
+    per_second: float
+
+
 class AuthScheme(ABC):
     """One vendor's or standard's knowledge, without I/O.
 
@@ -75,6 +90,10 @@ class AuthScheme(ABC):
     """Whether refresh tokens are for one use; none learns it from the answers."""
     renews_early: bool = True
     """Whether a renewal before the end gives a new token; else a token is used to its end."""
+    revives: bool = False
+    """Whether a refresh may make the same token good again: what changes lies on it at the vendor."""
+    keep_alive: bool = False
+    """Whether one of the workers is to `probe` before a token's idle limit, so that it lives on."""
 
     @property
     @abstractmethod
@@ -95,6 +114,29 @@ class AuthScheme(ABC):
     def origins(self) -> frozenset[URL]:
         """The origins that the token may be sent to."""
         return frozenset() if self.base_url is None else frozenset({self.base_url.origin()})
+
+    @property
+    def constant(self) -> Token | None:
+        """The token, where it is made of the credential without asking anybody. It needs no store."""
+        return None
+
+    @property
+    def pace(self) -> Pace | None:
+        """How often the vendor may be asked for renewals, where it sets a limit."""
+        return None
+
+    @property
+    def authorize_url(self) -> URL | None:
+        """Where to send the person whose authorization is missing, if there is such a place.
+
+        Without a `state`: whoever sends somebody there begins an authorization of his own.
+        """
+        return None
+
+    def for_token(self, token: Token) -> Self:
+        """Return the scheme whose token it is, where the vendor tells only now for whom it acts."""
+        del token
+        return self
 
     @abstractmethod
     def login(self) -> AuthFlow[Token]:
@@ -134,3 +176,18 @@ class AuthScheme(ABC):
         """Judge a response to a request that carried the token. By default 401 refuses it."""
         del token
         return Verdict.REFUSED if response.status == 401 else Verdict.FINE  # noqa: PLR2004
+
+    def reads_body(self, response: ResponseHead) -> bool:
+        """Tell whether a response that `classify` finds fine needs a look at its body. By default none."""
+        del response
+        return False
+
+    def classify_body(self, response: AuthResponse, token: Token) -> Verdict:
+        """Judge a response by its body, where `reads_body` asks for it."""
+        del response, token
+        return Verdict.FINE
+
+    def missing(self, response: ResponseHead, token: Token) -> str:
+        """Say what a person has to grant, for a `Verdict.NEEDS_USER`. Without secrets."""
+        del token
+        return f"{response.status} of {place_of(response.url)}: the user has to authorize it"
