@@ -34,6 +34,7 @@ from asyncauth._errors import VendorFailedError as VendorFailedError
 from asyncauth._errors import VendorUnreachableError as VendorUnreachableError
 from asyncauth._errors import WaitTimeoutError as WaitTimeoutError
 from asyncauth._errors import WriteConflictError as WriteConflictError
+from asyncauth._events import AuthorizationNeeded as AuthorizationNeeded
 from asyncauth._events import RenewalFailed as RenewalFailed
 from asyncauth._events import RenewalStarted as RenewalStarted
 from asyncauth._events import TokenAdopted as TokenAdopted
@@ -61,6 +62,7 @@ __all__ = [
     "AuthMiddleware",
     "AuthScheme",
     "AuthSession",
+    "AuthorizationNeeded",
     "AuthorizationRequiredError",
     "Clock",
     "ClosedError",

@@ -48,6 +48,8 @@ def _first_rule(view: View, ask: Ask, policy: RefreshPolicy) -> Step:
         return Step(answer=Behind())
     if entry is not None and not is_same(entry, ask.seen) and not (record.dead and entry.has_expired(now)):
         return Step(answer=Newer(entry))
+    if entry is not None and _kept_alive(entry, ask, now):
+        return Step(answer=Newer(entry))
     if entry is None and ask.seen is not None and ask.seen.era < record.era:
         return Step(answer=LoggedOut())
     if (refusal := _standing_refusal(record, ask, now)) is not None:
@@ -90,10 +92,12 @@ def _contend(view: View, record: Record, ask: Ask, policy: RefreshPolicy) -> Ste
                 return Step(answer=busy)
             return write(view, attrs.evolve(record, lease=lease), busy, policy, wake=False)
     unsure = record.dead is not None or lease is not None or quarantined or record.intent is not None
+    # A login that ends another token's life comes last, if a refresh can be repeated without harm.
+    gently = ask.login_is_destructive and record.entry is not None and not record.entry.one_time
     grant = Grant(
         attempt=ask.attempt,
         base=record.entry,
-        mode=_mode(record.entry, ask, unsure=unsure, now=now),
+        mode=_mode(record.entry, ask, unsure=unsure and not gently, now=now),
         doubtful=record.intent is not None or quarantined,
     )
     return granted(view, record, grant, policy)
@@ -128,6 +132,13 @@ def _standing_refusal(record: Record, ask: Ask, now: int) -> Refused | None:
     if ask.fingerprint in dead.refused or grant_refused:
         return Refused(dead.reason, to_seconds(dead.probe_at - now))
     return None
+
+
+def _kept_alive(entry: Entry, ask: Ask, now: int) -> bool:
+    """Whether other workers' uses keep a session alive that this worker has let idle."""
+    if ask.seen is None or ask.refused or ask.suspected_at is not None:
+        return False
+    return entry.was_used_since(ask.seen) and not entry.has_expired(now)
 
 
 def _refused_too_soon(entry: Entry | None, ask: Ask, now: int, policy: RefreshPolicy) -> bool:

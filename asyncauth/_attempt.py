@@ -10,6 +10,7 @@ import attrs
 
 from asyncauth import _transitions as transitions
 from asyncauth._answers import Conflict
+from asyncauth._consent import announce
 from asyncauth._errors import (
     AuthError,
     CredentialRefusedError,
@@ -18,10 +19,11 @@ from asyncauth._errors import (
     StoreError,
     StoreUnavailableError,
     TokenRefusedError,
+    VendorBusyError,
     VendorError,
 )
 from asyncauth._events import RenewalStarted, TokenGivenUp, TokenRenewed
-from asyncauth._issue import is_expendable, new_entry, same_credential
+from asyncauth._issue import is_bare, is_expendable, new_entry, same_credential
 from asyncauth._lease import AskAgainError, HeldLease, Means, retry_after
 from asyncauth._ledger import Outcome, Sighting
 from asyncauth._record import Entry, Mode
@@ -140,6 +142,8 @@ class Attempt:
         policy, grant = self._means.policy, self.lease.grant
         spends = mode is Mode.REFRESH and self._base is not None and self._base.one_time
         doubted = self._ambiguous > 0 or grant.doubtful
+        if isinstance(error, VendorBusyError):
+            self._means.pacer.hold(self.scheme.pace, max(retry_after(error), policy.backoff_first))
         if not error.not_processed:
             self._ambiguous += 1
             if spends and self.scheme.can_login:
@@ -167,13 +171,21 @@ class Attempt:
         if (None if stored is None else stored.id) != self.lease.grant.base_id:
             raise AskAgainError(same_attempt=False)
         if self._ambiguous or self.lease.grant.doubtful or not self._tries_left:
-            raise await self.lease.condemn(error)
+            raise await self._bury(error)
         self._tries_left = 0  # some vendors answer it once by mistake
         return mode
+
+    async def _bury(self, error: GrantRefusedError) -> Exception:
+        """End with a grant that is refused for good: somebody has to be told."""
+        condemned = await self.lease.condemn(error)
+        if self._base is not None and isinstance(condemned, GrantRefusedError):
+            await announce(self._means, self.lease.slot, self.scheme, self._base, str(error))
+        return condemned
 
     async def _is_alive(self) -> bool:
         if self._base is None:
             return False
+        sent_at = self._means.clock.monotonic()
         try:
             alive = await self._converse(self.scheme.probe(self._base.token))
         except VendorError as error:
@@ -181,6 +193,9 @@ class Attempt:
         except CredentialRefusedError as error:
             raise await self.lease.condemn(error, refused=self.scheme.fingerprint) from error
         if alive:
+            held = self.lease.slot.held
+            if held is not None and held.entry.id == self._base.id:
+                held.use(sent_at)
             await self.lease.settle()
         elif not self.scheme.can_login:
             self.lease.slot.refuse(self._base.id)
@@ -191,7 +206,8 @@ class Attempt:
     async def _commit(self, entry: Entry) -> tuple[Entry, Sighting]:
         lease, base = self.lease, self._base
         again = base is not None and same_credential(base.token, entry.token)
-        if self.seen_refused and again and not entry.one_time:
+        revived = self.scheme.revives and self._mode is Mode.REFRESH
+        if self.seen_refused and again and not entry.one_time and not revived:
             error = TokenRefusedError("the vendor gave the very token again that it refuses")
             raise await lease.fail(error, definite=True)
         lease.slot.committing = entry.id
@@ -215,7 +231,15 @@ class Attempt:
                 expires_in=entry.token.expires_in,
             )
         )
+        await self._mourn(entry)
         return entry, outcome.sighting
+
+    async def _mourn(self, entry: Entry) -> None:
+        """Tell the application if a person's login went with the token that it was state of."""
+        lost = self._base is not None and self._base.token.subject and not entry.token.subject
+        if lost and not is_bare(entry.token):
+            message = "the vendor had to issue a new token, and the person's login on the old one is gone"
+            await announce(self._means, self.lease.slot, self.scheme, entry, message)
 
     async def _commit_until_answered(self, entry: Entry) -> Outcome | None:
         """Repeat the commit, never the vendor call; none if the store is away and a login is cheap."""

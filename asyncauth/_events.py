@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import final
 
 import attrs
+from yarl import URL
 
 from asyncauth._key import TokenKey
 
@@ -82,6 +83,20 @@ class TokenDied(TokenEvent):
 
     reason: str
     message: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class AuthorizationNeeded(TokenEvent):
+    """A person has to authorize (again). Told once in the whole fleet for each stored token.
+
+    Attributes:
+        message: What is missing, without secrets.
+        authorize_url: Where to send that person, where the scheme knows; without a `state`.
+    """
+
+    message: str
+    authorize_url: URL | None
 
 
 @final

@@ -31,6 +31,10 @@ def place_of(url: URL) -> str:
     return str(url.with_query(None).with_fragment(None))
 
 
+def _own_place(exchange: "AuthRequest | AuthResponse") -> str:
+    return place_of(exchange.url)
+
+
 @final
 @attrs.frozen(kw_only=True, repr=False)
 class AuthRequest:
@@ -41,12 +45,15 @@ class AuthRequest:
         url: Absolute; its query is sent as it is written here.
         headers: Names without case.
         body: The exact bytes to send.
+        place: What messages show of `url`: origin and path. A scheme that has to send a secret in the
+            path names the place without it.
     """
 
     method: str
     url: URL
     headers: CIMultiDictProxy[str] = attrs.field(factory=_no_headers, converter=_frozen_headers, eq=False)
     body: bytes = b""
+    place: str = attrs.field(default=attrs.Factory(_own_place, takes_self=True), eq=False)
 
     @classmethod
     def form(
@@ -67,7 +74,7 @@ class AuthRequest:
         return cls(method="POST", url=url, headers={**(headers or {}), **kind}, body=body)
 
     def __repr__(self) -> str:
-        return f"AuthRequest({self.method} {place_of(self.url)})"
+        return f"AuthRequest({self.method} {self.place})"
 
 
 @final
@@ -81,6 +88,7 @@ class AuthResponse:
         body: The bytes of the body.
         url: Where the request went.
         received_at: UTC seconds since 1970 when the answer had arrived, by this machine's clock.
+        place: What messages show of `url`: as the request says.
     """
 
     status: int
@@ -88,6 +96,7 @@ class AuthResponse:
     body: bytes = b""
     url: URL = attrs.field(factory=lambda: URL("http://localhost/"))
     received_at: float = 0.0
+    place: str = attrs.field(default=attrs.Factory(_own_place, takes_self=True), eq=False)
 
     @property
     def content_type(self) -> str:
@@ -127,7 +136,7 @@ class AuthResponse:
         return value
 
     def __repr__(self) -> str:
-        return f"the answer {self.status} of {place_of(self.url)}"
+        return f"the answer {self.status} of {self.place}"
 
     __str__ = __repr__
 

@@ -35,7 +35,7 @@ from asyncauth._errors import (
     WaitTimeoutError,
 )
 from asyncauth._events import TokenAdopted, TokenForgotten, TokenRestored
-from asyncauth._issue import new_id
+from asyncauth._issue import is_bare, new_id
 from asyncauth._lease import AskAgainError, HeldLease, Means
 from asyncauth._ledger import Outcome, Sighting
 from asyncauth._outage import renew_alone, stand_back
@@ -91,6 +91,8 @@ class Flight:
         try:
             return Landing(held=await self._fly())
         except AuthError as error:
+            if isinstance(error, AuthorizationRequiredError) and error.authorize_url is None:
+                error.authorize_url = self.scheme.authorize_url
             return Landing(error=error)
 
     async def _fly(self) -> Held | None:
@@ -115,6 +117,7 @@ class Flight:
         now = self.means.clock.monotonic()
         if isinstance(acquire(sighting.view(now), ask, policy).answer, Grant):
             stand_back(self.means, self.slot)
+            await self.means.pacer.turn(self.scheme.pace)
             if self._marked != self._attempt:
                 # Before the lease is written: a lease without a mark says nothing of its holder.
                 await marks.enter_async_context(ledger.store.hold(name, self._attempt))
@@ -147,6 +150,7 @@ class Flight:
             case LoggedOut():
                 self._drop()
             case Alive():
+                self.slot.hear_of_use(outcome.sighting)
                 return True, None
             case Busy() as busy:
                 if self.early:
@@ -208,7 +212,11 @@ class Flight:
         if landed is None:
             return True, None
         self.slot.unreachable = 0
-        return True, self.slot.take(*landed, self.means.policy)
+        held = self.slot.take(*landed, self.means.policy)
+        if is_bare(held.entry.token):  # stored first, and renewed before its first use
+            self._seen, self._attempt = held.entry, new_id()
+            return False, None
+        return True, held
 
     async def _wait_for_replicas(self) -> None:
         """A grant that a fail-over may forget is no grant: write it again, or give it back."""

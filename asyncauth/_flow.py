@@ -1,13 +1,14 @@
 """Drives a scheme's sans-I/O conversation over a bare aiohttp session."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import aiohttp
 
 from asyncauth._clock import Clock
 from asyncauth._errors import AnswerLostError, UnreadableAnswerError, VendorError, VendorUnreachableError
-from asyncauth._exchange import AuthRequest, AuthResponse, place_of
+from asyncauth._exchange import AuthRequest, AuthResponse
 from asyncauth.abc import AuthFlow
 
 _T = TypeVar("_T")
@@ -85,7 +86,7 @@ async def converse(
 
 
 async def _exchange(client: aiohttp.ClientSession, request: AuthRequest, clock: Clock) -> AuthResponse:
-    place = place_of(request.url)
+    place = request.place
     if client.closed:
         raise VendorUnreachableError(f"no connection to {place}: the client session for logins was closed")
     try:
@@ -96,7 +97,7 @@ async def _exchange(client: aiohttp.ClientSession, request: AuthRequest, clock: 
             data=request.body or None,
             allow_redirects=False,
             raise_for_status=False,
-            middlewares=(_send_once,),
+            middlewares=(partial(_send_once, place=place),),
         ) as response:
             body = await _read_bounded(response, place)
             return AuthResponse(
@@ -105,6 +106,7 @@ async def _exchange(client: aiohttp.ClientSession, request: AuthRequest, clock: 
                 body=body,
                 url=request.url,
                 received_at=clock.wall(),
+                place=place,
             )
     except (aiohttp.ClientError, OSError) as error:
         failure = _failure(error, place)
@@ -112,7 +114,7 @@ async def _exchange(client: aiohttp.ClientSession, request: AuthRequest, clock: 
 
 
 async def _send_once(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, *, place: str
 ) -> aiohttp.ClientResponse:
     """End an exchange whose connection was cut: aiohttp would send a GET again by itself.
 
@@ -122,7 +124,7 @@ async def _send_once(
     try:
         return await handler(request)
     except (aiohttp.ClientError, OSError) as error:
-        failure = _failure(error, place_of(request.url))
+        failure = _failure(error, place)
     # Out of the handler: aiohttp's error has the request's headers and query, and would be our context.
     raise failure
 

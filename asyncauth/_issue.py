@@ -23,7 +23,7 @@ def new_entry(
     Raises:
         UnreadableAnswerError: It is expired on arrival.
     """
-    if token.expires_in is not None and token.expires_in <= 0:
+    if token.expires_in is not None and token.expires_in <= 0 and not is_bare(token):
         raise UnreadableAnswerError("the vendor issued a token that is expired on arrival")
     before = base.token if mode is Mode.REFRESH and base is not None else None
     if before is not None and token.refresh_token is None:
@@ -40,6 +40,7 @@ def new_entry(
         one_time=learned if scheme.refresh_rotates is None else scheme.refresh_rotates,
         issued_at=issued_at,
         expires_at=_end(token, issued_at),
+        last_use=_first_use(token, issued_at),
     )
 
 
@@ -49,8 +50,33 @@ def first_entry(entry_id: str, token: Token, scheme: AuthScheme, *, issued_at: i
     one_time = token.refresh_token is not None and scheme.refresh_rotates is not False
     expires_at = _end(token, issued_at)
     return Entry(
-        id=entry_id, era=0, token=token, issued_at=issued_at, one_time=one_time, expires_at=expires_at
+        id=entry_id,
+        era=0,
+        token=token,
+        issued_at=issued_at,
+        one_time=one_time,
+        expires_at=expires_at,
+        last_use=_first_use(token, issued_at),
     )
+
+
+def amended_entry(token: Token, base: Entry) -> Entry:
+    """Return the entry for a token whose state at the vendor was changed: it lives as long as before."""
+    return attrs.evolve(base, id=new_id(), token=token, ancestors=base.lineage())
+
+
+def constant_entry(token: Token) -> Entry:
+    """Return an entry that is never stored: nobody was asked for its token."""
+    return Entry(id="constant", era=0, token=token, issued_at=0)
+
+
+def is_bare(token: Token) -> bool:
+    """Whether a token is a refresh token alone, which is renewed before its first use."""
+    return token.access_token is None and not token.cookies
+
+
+def _first_use(token: Token, issued_at: int) -> int | None:
+    return None if token.idle_timeout is None else issued_at
 
 
 def _end(token: Token, issued_at: int) -> int | None:

@@ -24,7 +24,9 @@ from asyncauth._errors import (
 )
 from asyncauth._events import Listener, RenewalFailed, TokenDied
 from asyncauth._flow import converse
+from asyncauth._issue import new_id
 from asyncauth._ledger import Ledger, Outcome, Sighting
+from asyncauth._pace import Pacer
 from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Entry, Reason
 from asyncauth._slot import Slot
@@ -45,6 +47,8 @@ class Means:
         client: Gives the bare session for conversations with vendors.
         emit: Tells the listeners.
         later: Goes on storing an entry while the store is away.
+        pacer: Spreads the renewals of many keys of one application.
+        draw: Random, so that workers do the same things at different moments.
     """
 
     ledger: Ledger
@@ -53,6 +57,8 @@ class Means:
     client: Callable[[], aiohttp.ClientSession]
     emit: Listener
     later: Callable[[Slot, Entry, Sighting], None]
+    pacer: Pacer
+    draw: str = attrs.field(factory=new_id)
 
     async def converse(self, flow: AuthFlow[_T], *, before_send: Callable[[], None] = lambda: None) -> _T:
         """Hold a conversation with a vendor; see `asyncauth._flow.converse`."""

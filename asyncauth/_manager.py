@@ -1,22 +1,32 @@
 """`TokenManager`: the token alone, for those who put it on requests themselves."""
 
 import asyncio
-from typing import Self, final
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Self, TypeVar, final
 
 import aiohttp
 
 from asyncauth import _transitions as transitions
+from asyncauth._amend import amend
 from asyncauth._answers import Step, View
 from asyncauth._clock import SYSTEM_CLOCK, Clock
-from asyncauth._errors import ConfigurationError
+from asyncauth._errors import (
+    ConfigurationError,
+    StoreUnavailableError,
+    UnreadableRecordError,
+)
 from asyncauth._events import Listener
 from asyncauth._issue import first_entry, new_id
 from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Entry
 from asyncauth._registry import shared_worker
+from asyncauth._slot import Slot
 from asyncauth._token import Token
 from asyncauth._worker import Worker
-from asyncauth.abc import AuthScheme, TokenStore
+from asyncauth.abc import AuthFlow, AuthScheme, TokenStore
+
+_Scheme = TypeVar("_Scheme", bound=AuthScheme)
 
 
 @final
@@ -119,8 +129,11 @@ class TokenManager:
 
         Not idempotent: each call begins a new era. Cancellation may leave the token stored.
         """
+        await self._put(scheme, token, new_id())
+
+    async def _put(self, scheme: AuthScheme, token: Token, entry_id: str) -> None:
         worker = self.worker
-        slot, policy, entry_id = worker.slot(scheme), worker.means.policy, new_id()
+        slot, policy = _shared_slot(worker, scheme), worker.means.policy
 
         def put(view: View) -> Step:
             entry = first_entry(entry_id, token, scheme, issued_at=view.now)
@@ -131,6 +144,61 @@ class TokenManager:
         if record is not None and record.entry is not None:
             slot.take(record.entry, outcome.sighting, policy)
         worker.rest(slot)
+
+    async def authorize(self, scheme: _Scheme, flow: AuthFlow[Token]) -> _Scheme:
+        """Hold a conversation that obtains an authorization, and store what it gives for all workers.
+
+        Args:
+            scheme: Whose authorization it is, as far as that is known before.
+            flow: The conversation, such as `AuthorizationCode.exchange`.
+
+        Returns:
+            The scheme of the account that authorized, where only the answer names it; else `scheme`.
+
+        Raises:
+            AuthorizationRequiredError: The vendor did not accept the authorization.
+            VendorError: Something else went wrong; an authorization code is spent then, most likely.
+            StoreError: The store does not answer. If it did before the conversation, it was given
+                the policy's `wait` to come back, and the authorization is lost.
+
+        Cancellation may lose what the vendor issued.
+        """
+        worker = self.worker
+        # A code is for one use: the store has to be there for what it buys.
+        with suppress(UnreadableRecordError):
+            await worker.means.ledger.look(_shared_slot(worker, scheme).name)
+        token = await worker.means.converse(flow)
+        owner, entry_id = scheme.for_token(token), new_id()
+        clock, policy = worker.means.clock, worker.means.policy
+        deadline = clock.monotonic() + policy.wait
+        while True:
+            try:
+                await self._put(owner, token, entry_id)
+            except StoreUnavailableError:
+                if clock.monotonic() >= deadline:
+                    raise
+                await clock.sleep(policy.store_timeout)
+            else:
+                return owner
+
+    async def amend(self, scheme: AuthScheme, change: Callable[[Token], AuthFlow[Token]]) -> Token:
+        """Change what lies on the token at the vendor, and store the outcome for all workers.
+
+        Args:
+            scheme: Whose token.
+            change: Given the current token, holds the conversation and returns what the token is
+                then, such as `CareCloudCustomer.customer_login`.
+
+        Raises:
+            TokenUnavailableError: There is no token to change, or the vendor refused the change.
+            ConfigurationError: The token has a one-time refresh token, which only a renewal may spend.
+            VendorError: The conversation failed; the change may have happened.
+            StoreError: The store does not answer; the change happened and is not known to others.
+
+        Cancellation may leave the change made and not stored.
+        """
+        worker = self.worker
+        return await amend(worker, _shared_slot(worker, scheme), scheme, change)
 
     async def forget(self, scheme: AuthScheme) -> None:
         """Drop the token in all workers, without telling the vendor.
@@ -161,7 +229,7 @@ class TokenManager:
 
     async def _forget(self, scheme: AuthScheme) -> Entry | None:
         worker = self.worker
-        slot, ledger, policy = worker.slot(scheme), worker.means.ledger, worker.means.policy
+        slot, ledger, policy = _shared_slot(worker, scheme), worker.means.ledger, worker.means.policy
         record = (await ledger.look(slot.name)).record
         era = 0 if record is None else record.era
         forgotten: list[Entry | None] = []
@@ -200,3 +268,13 @@ class TokenManager:
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
+
+
+def _shared_slot(worker: Worker, scheme: AuthScheme) -> Slot:
+    """Return the slot of a token that is shared through the store."""
+    slot = worker.slot(scheme)
+    if slot.constant is not None:
+        raise ConfigurationError(
+            f"{scheme.key.scheme} has no token to store: it is made of the credential alone"
+        )
+    return slot

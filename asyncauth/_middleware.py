@@ -1,24 +1,21 @@
 """`AuthMiddleware`: puts the shared token on the requests of an aiohttp client session."""
 
-from asyncio import AbstractEventLoop, get_running_loop
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Self, final
-from urllib.parse import unquote_plus, urlencode
+from typing import Any, NoReturn, final
 
 import aiohttp
-import attrs
-from aiohttp import hdrs
-from multidict import istr
 from yarl import URL
 
 from asyncauth._errors import AuthError, ClosedError, ConfigurationError
-from asyncauth._exchange import Placement
+from asyncauth._exchange import AuthResponse
+from asyncauth._idle import note_use
 from asyncauth._manager import TokenManager
 from asyncauth._policy import RefreshPolicy
 from asyncauth._slot import Held, Slot
 from asyncauth._token import Token
 from asyncauth._worker import Worker
+from asyncauth._worn import Worn
 from asyncauth.abc import AuthScheme, TokenStore, Verdict
 
 _SMALL_BODY = 65_536
@@ -27,6 +24,7 @@ _TWINS = {"http": ("http", "ws"), "https": ("https", "wss")}
 """RFC 6455, section 3: a WebSocket's handshake goes to the http origin of the same host and port."""
 _FINE = Verdict.FINE
 """Members of an enumeration are slow to reach in Python 3.11, and this one is asked for each time."""
+_RENEWING = (Verdict.REFUSED, Verdict.SUSPECT)
 _Place = tuple[str, str | None, int | None]
 
 
@@ -74,7 +72,9 @@ class AuthMiddleware:
         self._classify: Callable[[Any, Token], Verdict] = scheme.classify
         # Where the last request went: a session gives the same object for the same place.
         self._at_home: URL | None = None
-        self._worn: _Worn | None = None
+        self._worn: Worn | None = None
+        overridden = type(scheme).reads_body is not AuthScheme.reads_body
+        self._reads_body: Callable[[Any], bool] | None = scheme.reads_body if overridden else None
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -85,20 +85,24 @@ class AuthMiddleware:
             if (url.scheme, url.raw_host, url.port) not in self._places:
                 return await handler(request)
             self._at_home = url
-        worn = self._worn
+        worn, sent_at = self._worn, 0.0
         if (
             worn is None
             or worn.slot.ready is not worn.held
             or worn.loop is not request.loop
-            or worn.monotonic() >= worn.held.calm_until
+            or (sent_at := worn.monotonic()) >= worn.held.calm_until
         ):
             worn = await self._choose(request)
+            sent_at = worn.monotonic()
         worn.put_on(request)
         response = await handler(request)
         verdict = self._classify(response, worn.token)
+        if not worn.is_plain or self._reads_body is not None:
+            worn.hide(request, response, url)
+            verdict = await self._look_closer(worn, response, verdict, sent_at)
         if verdict is _FINE:
             return response
-        other = await self._other(verdict, worn.held, response)
+        other = await self._other(verdict, worn, response)
         if other is None or request.session.closed or not _is_repeatable(request):
             return response
         # A connection that the refused response still holds could be the only one that is allowed.
@@ -107,15 +111,12 @@ class AuthMiddleware:
         await request.close()
         # The server that refused may never have asked for the body: then it has to be asked anew.
         request.update_expect_continue()
-        other.put_on(request)
-        # A second refusal is the caller's. That token stays in use: it may be this resource that
-        # refuses whatever comes, and the next request finds out (PROTOCOL.md, section 5.7).
-        return await handler(request)
+        return await self._send_again(other, request, handler, url)
 
     def __repr__(self) -> str:
         return f"AuthMiddleware({describe(self._scheme)})"
 
-    async def _choose(self, request: aiohttp.ClientRequest) -> "_Worn":
+    async def _choose(self, request: aiohttp.ClientRequest) -> "Worn":
         """Find what to send with where the last choice does not do: it may start or await a renewal."""
         worker = self._manager.worker
         slot, now = worker.slot(self._scheme), worker.means.clock.monotonic()
@@ -128,20 +129,52 @@ class AuthMiddleware:
             worker.renew_early(slot, self._scheme)
         return self._wear(worker, slot, held)
 
-    def _wear(self, worker: Worker, slot: Slot, held: Held) -> "_Worn":
+    def _wear(self, worker: Worker, slot: Slot, held: Held) -> "Worn":
         """Make a token ready for requests, and keep that: it is done once per token."""
         worn = self._worn
         if worn is None or worn.held is not held:
             placement = self._scheme.apply(held.entry.token)
-            self._worn = worn = _Worn.of(worker, slot, held, placement)
+            self._worn = worn = Worn.of(worker, slot, held, placement)
         return worn
 
-    async def _other(self, verdict: Verdict, used: Held, response: aiohttp.ClientResponse) -> "_Worn | None":
+    async def _send_again(
+        self, other: Worn, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, url: URL
+    ) -> aiohttp.ClientResponse:
+        """Send once more. A second refusal is the caller's.
+
+        That token stays in use: it may be this resource that refuses whatever comes, and the next
+        request finds out (PROTOCOL.md, section 5.7).
+        """
+        sent_at = other.monotonic()
+        other.put_on(request)
+        response = await handler(request)
+        verdict = self._classify(response, other.token)
+        if not other.is_plain:
+            other.hide(request, response, url)
+            await self._look_closer(other, response, verdict, sent_at)
+        if verdict is Verdict.NEEDS_USER:
+            await self._send_for_user(other, response)
+        return response
+
+    async def _look_closer(
+        self, worn: Worn, response: aiohttp.ClientResponse, verdict: Verdict, sent_at: float
+    ) -> Verdict:
+        """Judge the body where the head is fine, and note the use of a token whose life depends on it."""
+        if verdict is _FINE and self._reads_body is not None and self._reads_body(response):
+            verdict = self._scheme.classify_body(await _whole(response), worn.token)
+        if verdict is _FINE:
+            note_use(self._manager.worker.means, worn.slot, worn.held, sent_at)
+        return verdict
+
+    async def _other(self, verdict: Verdict, worn: Worn, response: aiohttp.ClientResponse) -> Worn | None:
         """Return what to send once more with, if the verdict asks for it and there is something."""
-        if verdict is not Verdict.REFUSED and verdict is not Verdict.SUSPECT:
-            return None
-        worker = self._manager.worker
+        worker, used = self._manager.worker, worn.held
         slot = worker.slot(self._scheme)
+        if verdict is Verdict.NEEDS_USER:
+            newer = worker.newer(slot, used)  # the user may have authorized a moment ago
+            return self._wear(worker, slot, newer) if newer else await self._send_for_user(worn, response)
+        if slot.constant is not None or verdict not in _RENEWING:
+            return None
         settle = worker.replace if verdict is Verdict.REFUSED else worker.verify
         try:
             await _read_small(response)
@@ -153,50 +186,12 @@ class AuthMiddleware:
             response.close()
             raise
 
-
-class _Unshown(str):
-    """A header's value that no `repr` shows: aiohttp's errors carry the headers that were sent."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'<secret>'"
-
-
-@final
-@attrs.frozen(eq=False, repr=False)
-class _Worn:
-    """A token made ready for the requests of one event loop."""
-
-    loop: AbstractEventLoop
-    slot: Slot
-    monotonic: Callable[[], float]
-    held: Held
-    token: Token
-    headers: tuple[tuple[istr, str], ...]
-    query: Mapping[str, str]
-    cookies: Mapping[str, str]
-
-    @classmethod
-    def of(cls, worker: Worker, slot: Slot, held: Held, placement: Placement) -> Self:
-        return cls(
-            loop=get_running_loop(),
-            slot=slot,
-            monotonic=worker.means.clock.monotonic,
-            held=held,
-            token=held.entry.token,
-            headers=tuple((istr(name), _Unshown(value)) for name, value in placement.headers.items()),
-            query=placement.query,
-            cookies=placement.cookies,
-        )
-
-    def put_on(self, request: aiohttp.ClientRequest) -> None:
-        for name, value in self.headers:
-            request.headers[name] = value
-        if self.query:
-            request.url = _with_query(request.url, self.query)
-        if self.cookies:
-            request.headers[hdrs.COOKIE] = _with_cookies(request.headers.get(hdrs.COOKIE), self.cookies)
+    async def _send_for_user(self, worn: Worn, response: aiohttp.ClientResponse) -> NoReturn:
+        """Give the response up for an error that says what a person has to do."""
+        missing: Callable[[Any, Token], str] = self._scheme.missing
+        message = missing(response, worn.token)
+        response.release()
+        raise await self._manager.worker.need_user(worn.slot, self._scheme, worn.held, message)
 
 
 def manager_on(store: TokenStore | TokenManager, policy: RefreshPolicy | None) -> TokenManager:
@@ -222,27 +217,6 @@ def _places_of(origin: URL) -> list[_Place]:
     return [(scheme, origin.raw_host, origin.port) for scheme in _TWINS.get(origin.scheme, ())]
 
 
-def _with_query(url: URL, query: Mapping[str, str]) -> URL:
-    """Merge the token's parameters into a URL, whose own ones stay as they are written."""
-    text = url.raw_query_string
-    pairs = text.split("&") if text else []
-    others = [pair for pair in pairs if unquote_plus(pair.partition("=")[0]) not in query]
-    return URL.build(
-        scheme=url.scheme,
-        authority=url.raw_authority,
-        path=url.raw_path,
-        query_string="&".join([*others, urlencode(query)]),
-        encoded=True,
-    )
-
-
-def _with_cookies(present: str | None, cookies: Mapping[str, str]) -> _Unshown:
-    """Merge the token's cookies into a Cookie header, replacing those of the same name."""
-    pairs = [pair.strip() for pair in (present or "").split(";") if pair.strip()]
-    others = [pair for pair in pairs if pair.partition("=")[0] not in cookies]
-    return _Unshown("; ".join([*others, *(f"{name}={value}" for name, value in cookies.items())]))
-
-
 def _is_repeatable(request: aiohttp.ClientRequest) -> bool:
     body = request.body
     return not (isinstance(body, aiohttp.Payload) and body.consumed)
@@ -253,3 +227,13 @@ async def _read_small(response: aiohttp.ClientResponse) -> None:
     if length is not None and length <= _SMALL_BODY:
         with suppress(aiohttp.ClientError, OSError):
             await response.read()
+
+
+async def _whole(response: aiohttp.ClientResponse) -> AuthResponse:
+    """Read a response, which the caller can read again (but for its stream)."""
+    try:
+        body = await response.read()
+    except BaseException:
+        response.close()
+        raise
+    return AuthResponse(status=response.status, headers=response.headers, body=body, url=response.url)

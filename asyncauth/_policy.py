@@ -63,6 +63,8 @@ class RefreshPolicy:
         audit: How often entries with a one-time refresh token are compared with the store.
         margin: A token with less life left than this is not used (at most `margin_share` of its life).
         margin_share: See `margin`.
+        idle_margin: The same for sessions that end when nobody uses them: seconds before their idle
+            limit.
         early_share: The share of a token's life before its end at which its renewal starts.
         early_min: That time is no less than this (but at most half of the life).
         early_max: And no more than this.
@@ -93,6 +95,7 @@ class RefreshPolicy:
     audit: float = _seconds(60)
     margin: float = _seconds(10)
     margin_share: float = _share(0.05)
+    idle_margin: float = _seconds(60)
     early_share: float = _share(0.2)
     early_min: float = _seconds(30)
     early_max: float = _seconds(900)
@@ -139,6 +142,10 @@ class RefreshPolicy:
     def margin_for(self, life: float | None) -> float:
         """Return how many seconds before its end a token of this life stops being used."""
         return 0.0 if life is None else min(self.margin, self.margin_share * life)
+
+    def idle_margin_for(self, idle: float) -> float:
+        """Return how many seconds before its idle limit a session stops being used."""
+        return min(self.idle_margin, self.margin_share * idle)
 
     def early_for(self, life: float, entry_id: str) -> float:
         """Return how many seconds before its end the renewal of an entry starts.

@@ -51,10 +51,18 @@ class Entry:
 
     def has_expired(self, now: int) -> bool:
         """Tell whether the hard end or the idle limit has passed."""
+        ends_at = self.ends_at()
+        return ends_at is not None and now >= ends_at
+
+    def ends_at(self) -> int | None:
+        """Return when the first of its limits is reached, as far as uses are known; none if it has none."""
         idle = self.token.idle_timeout
-        if idle is not None and self.last_use is not None and now >= self.last_use + idle * 1000:
-            return True
-        return self.expires_at is not None and now >= self.expires_at
+        idle_end = None if idle is None or self.last_use is None else self.last_use + int(idle * 1000)
+        return min((end for end in (self.expires_at, idle_end) if end is not None), default=None)
+
+    def was_used_since(self, other: "Entry") -> bool:
+        """Tell whether this is `other` with a later use."""
+        return self.id == other.id and (self.last_use or 0) > (other.last_use or 0)
 
     def lineage(self) -> tuple[str, ...]:
         """Return the ancestors that an entry renewed from this one has."""
@@ -145,6 +153,7 @@ class Record:
         failure: The last failed renewal.
         dead: A refusal for good.
         checked_at: When a probe last found the token alive.
+        told: The entry for which the application was told that a person has to authorize.
         incarnation: The store's incarnation at the last write.
         quarantine_until: Until then one-time tokens rest, because writes may have been lost.
         had_one_time: Whether an entry with a one-time refresh token was ever stored.
@@ -158,6 +167,7 @@ class Record:
     failure: Failure | None = None
     dead: Dead | None = None
     checked_at: int | None = None
+    told: str | None = None
     incarnation: str = ""
     quarantine_until: int = 0
     had_one_time: bool = False

@@ -7,11 +7,12 @@ from typing import final
 import attrs
 
 from asyncauth._errors import AuthError, TokenUnavailableError
-from asyncauth._issue import same_credential
+from asyncauth._issue import constant_entry, is_bare, same_credential
 from asyncauth._key import TokenKey
 from asyncauth._ledger import Sighting
 from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Entry
+from asyncauth._token import Token
 from asyncauth.abc import AuthScheme
 
 _KEPT_REFUSALS = 100
@@ -20,15 +21,17 @@ _DENIED_FOR = 1.0
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False)
 class Held:
     """An entry, ready for use. Its times are this process' monotonic clock.
 
     Attributes:
         entry: As it is stored.
-        usable_until: Its end, less the margin.
+        usable_until: Its hard end, less the margin.
         early_at: When its renewal starts while it still serves.
         fresh_until: Until then renewing it gains too little to be worth it.
+        idle_for: Seconds that it serves after a use, if its life depends on uses.
+        used_at: Its last use, by any worker as far as this one knows.
         calm_until: Until then there is nothing to do but to use it.
     """
 
@@ -36,14 +39,36 @@ class Held:
     usable_until: float
     early_at: float
     fresh_until: float
+    idle_for: float = inf
+    used_at: float = -inf
     calm_until: float = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "calm_until", min(self.usable_until, self.early_at))
+        self.calm_until = min(self.usable_until, self.early_at, self.idle_until)
+
+    @property
+    def idle_until(self) -> float:
+        """When it is over for want of use, less the margin."""
+        return inf if self.idle_for == inf else self.used_at + self.idle_for
+
+    def use(self, at: float) -> None:
+        """Note that the vendor accepted it at this moment, at the earliest."""
+        if at > self.used_at:
+            self.used_at = at
+            self.calm_until = min(self.usable_until, self.early_at, self.idle_until)
 
     @classmethod
     def of(cls, entry: Entry, sighting: Sighting, policy: RefreshPolicy, *, early: bool) -> "Held":
         """Convert an entry's times from the store's clock, and apply the policy's margins."""
+        held = cls._of_hard_end(entry, sighting, policy, early=early)
+        idle = entry.token.idle_timeout
+        if idle is not None:
+            held.idle_for = idle - policy.idle_margin_for(idle)
+            held.use(sighting.local_time(entry.last_use or entry.issued_at))
+        return held
+
+    @classmethod
+    def _of_hard_end(cls, entry: Entry, sighting: Sighting, policy: RefreshPolicy, *, early: bool) -> "Held":
         if entry.expires_at is None:
             return cls(entry=entry, usable_until=inf, early_at=inf, fresh_until=-inf)
         life = (entry.expires_at - entry.issued_at) / 1000
@@ -57,6 +82,8 @@ class Held:
 
     def serves(self, now: float, min_ttl: float) -> bool:
         """Tell whether it has this much life left, or is too fresh for a renewal to give more."""
+        if now >= self.idle_until:
+            return False
         return now < self.usable_until and (now + min_ttl <= self.usable_until or now < self.fresh_until)
 
 
@@ -92,6 +119,7 @@ class Slot:
         key: Whose token.
         name: Its record's name in the store.
         scheme: The vendor's knowledge, as of the first use.
+        constant: The token, if it is made of the credential alone.
         held: The entry known last, usable or not.
         ready: The same, if it may be put on requests: all that the fast path reads.
         committing: The id of the entry that this worker stores: its own watch need not adopt it.
@@ -102,6 +130,10 @@ class Slot:
         stand_back_until: This process could not reach the vendor: no try of its own before this.
         unreachable: How often in a row it could not.
         alone_until: Until then a renewal without the store belongs to an outage that was told of.
+        shared_use_at: Until when the store knows of uses, as far as this process told it.
+        sharing: The task that tells it.
+        keep_alive_after: No probe to keep the entry alive before this moment.
+        told: The entry for which the application was told that a person has to authorize.
         denied: What a flight ended with, for whom, and until when it is the answer of the next ones.
         excused_until: Until then a refusal is the caller's: the fleet stands back.
     """
@@ -109,6 +141,7 @@ class Slot:
     key: TokenKey
     name: str
     scheme: AuthScheme
+    constant: Token | None = None
     held: Held | None = None
     ready: Held | None = None
     committing: str | None = None
@@ -119,8 +152,21 @@ class Slot:
     stand_back_until: float = -inf
     unreachable: int = 0
     alone_until: float = -inf
+    shared_use_at: float = -inf
+    sharing: "asyncio.Task[None] | None" = None
+    keep_alive_after: float = -inf
+    told: str | None = None
     denied: "Denial | None" = None
     excused_until: float = -inf
+
+    @classmethod
+    def of(cls, scheme: AuthScheme, name: str) -> "Slot":
+        """Return the slot of a scheme, which is ready at once if nobody has to be asked for its token."""
+        slot = cls(key=scheme.key, name=name, scheme=scheme, constant=scheme.constant)
+        if slot.constant is not None:
+            entry = constant_entry(slot.constant)
+            slot.held = slot.ready = Held(entry=entry, usable_until=inf, early_at=inf, fresh_until=inf)
+        return slot
 
     @property
     def entry(self) -> Entry | None:
@@ -132,16 +178,23 @@ class Slot:
         before = None if self.held is None else self.held.entry
         held = Held.of(entry, sighting, policy, early=self.scheme.renews_early)
         if before is None or before.id != entry.id:
-            self.early_after = -inf  # the pause is between failures
+            self.early_after = self.keep_alive_after = -inf  # the pause is between failures
             if before is not None and same_credential(before.token, entry.token):
                 # Renewing it again would give it again, whatever life a caller wants.
-                held = attrs.evolve(held, fresh_until=held.usable_until)
+                held.fresh_until = held.usable_until
+        if before is not None and before.id == entry.id and self.held is not None:
+            held.use(self.held.used_at)
         self.held = held
-        # A bare refresh token is renewed before its first use.
-        bare = entry.token.access_token is None and not entry.token.cookies
-        self.ready = None if bare or entry.id in self.refused else held
+        self.shared_use_at = sighting.local_time(entry.last_use or entry.issued_at)
+        self.ready = None if is_bare(entry.token) or entry.id in self.refused else held
         self.committing = self.denied = None
         return held
+
+    def hear_of_use(self, sighting: Sighting) -> None:
+        """Take over other workers' uses of the entry, as far as they told the store."""
+        stored = None if sighting.record is None else sighting.record.entry
+        if stored is not None and self.held is not None and stored.id == self.held.entry.id:
+            self.held.use(-inf if stored.last_use is None else sighting.local_time(stored.last_use))
 
     def drop(self) -> None:
         """Forget the entry: the application logged out."""

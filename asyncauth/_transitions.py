@@ -185,14 +185,28 @@ def settle(view: View, attempt: str, policy: RefreshPolicy) -> Step:
     record = current(view)
     if record.lease is None or record.lease.attempt != attempt:
         return Step(answer=Lost())
-    changed = attrs.evolve(record, lease=None, checked_at=view.now)
+    entry = record.entry
+    if entry is not None and entry.token.idle_timeout is not None:
+        entry = attrs.evolve(entry, last_use=max(view.now, entry.last_use or 0))  # the probe was a use
+    changed = attrs.evolve(record, entry=entry, lease=None, checked_at=view.now)
     return write(view, changed, Done(), policy)
+
+
+def announce(view: View, base: str, policy: RefreshPolicy) -> Step:
+    """Claim the telling of the application that an entry needs a person: one worker gets `Done`."""
+    record = current(view)
+    if id_of(record.entry) != base:
+        return Step(answer=Superseded())
+    if record.told == base:
+        return Step(answer=Same())
+    return write(view, attrs.evolve(record, told=base), Done(), policy, wake=False)
 
 
 def keep_for(record: Record, now: int, policy: RefreshPolicy) -> float:
     """Return for how many seconds a record can be of use after this write."""
     entry = record.entry
     guards = record.had_one_time or record.dead is not None or record.era > 0
-    if guards or entry is None or entry.expires_at is None or entry.token.refresh_token is not None:
+    ends_at = None if entry is None else entry.ends_at()
+    if guards or entry is None or ends_at is None or entry.token.refresh_token is not None:
         return policy.keep
-    return max(to_seconds(entry.expires_at - now), 0.0) + policy.wait
+    return max(to_seconds(ends_at - now), 0.0) + policy.wait

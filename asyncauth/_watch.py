@@ -1,6 +1,7 @@
 """Resting on a key: other workers' changes are adopted, lost ones put back (PROTOCOL.md, 5.6)."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
@@ -8,6 +9,7 @@ from asyncauth import _transitions as transitions
 from asyncauth._answers import Committed
 from asyncauth._errors import StoreError, UnreadableRecordError
 from asyncauth._events import TokenAdopted, TokenForgotten, TokenRestored
+from asyncauth._idle import keep_alive_at
 from asyncauth._lease import Means
 from asyncauth._ledger import Sighting
 from asyncauth._record import Entry
@@ -20,8 +22,14 @@ _AWAY = 1.0
 """Seconds between looks while the store is away."""
 
 
-async def watch(means: Means, slot: Slot) -> None:
-    """Follow a record until cancelled."""
+async def watch(means: Means, slot: Slot, keep_alive: Callable[[Slot], Awaitable[None]]) -> None:
+    """Follow a record until cancelled.
+
+    Args:
+        means: What it works with.
+        slot: The RAM copy of the key.
+        keep_alive: Called when a session that nobody uses is due for a probe.
+    """
     ledger = means.ledger
     unreadable = ""
     while True:
@@ -30,8 +38,12 @@ async def watch(means: Means, slot: Slot) -> None:
             await _observe(means, slot, last)
         since = unreadable or ("" if last is None else last.snapshot.version)
         audited = slot.entry is not None and slot.entry.one_time
+        until_due = keep_alive_at(means, slot) - means.clock.monotonic()
+        if until_due <= 0:
+            await keep_alive(slot)
+            continue
         try:
-            await ledger.changed(slot.name, since, means.policy.audit if audited else _FAR)
+            await ledger.changed(slot.name, since, min(means.policy.audit if audited else _FAR, until_due))
             await ledger.look(slot.name)
             unreadable = ""
         except UnreadableRecordError as error:
@@ -47,6 +59,7 @@ async def _observe(means: Means, slot: Slot, sighting: Sighting) -> None:
     stored = None if record is None else record.entry
     if stored is not None and stored.id == slot.committing:
         return
+    slot.hear_of_use(sighting)
     if stored is not None and (own is None or _replaces(stored, own)):
         slot.take(stored, sighting, means.policy)
         means.emit(TokenAdopted(key=slot.key, entry_id=stored.id))

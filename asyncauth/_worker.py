@@ -2,17 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from math import inf
-from typing import Any, final
+from typing import final
 
 import aiohttp
 
 from asyncauth._clock import Clock
+from asyncauth._consent import announce
 from asyncauth._errors import (
     AuthError,
+    AuthorizationRequiredError,
     ClosedError,
     RenewalFailedError,
     TokenUnavailableError,
@@ -25,9 +26,11 @@ from asyncauth._key import TokenKey
 from asyncauth._lease import Means
 from asyncauth._ledger import Ledger, Sighting
 from asyncauth._outage import store_later
+from asyncauth._pace import Pacer
 from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Entry
 from asyncauth._slot import Held, Landing, Slot
+from asyncauth._waiting import end, landed, patience, speaks_for
 from asyncauth._watch import watch
 from asyncauth.abc import AuthScheme, TokenStore
 
@@ -65,6 +68,7 @@ class Worker:
             client=self._bare_session,
             emit=self.listeners.tell,
             later=self._store_later,
+            pacer=Pacer(clock),
         )
         self._client = client
         self._closing: asyncio.Task[None] | None = None
@@ -76,8 +80,8 @@ class Worker:
         """Return the RAM copy of a scheme's key."""
         key = scheme.key
         slot = self._slots.get(key)
-        if slot is None:
-            slot = self._slots[key] = Slot(key=key, name=self.store.name(key), scheme=scheme)
+        if slot is None or slot.constant != scheme.constant:
+            slot = self._slots[key] = Slot.of(scheme, self.store.name(key))
         return slot
 
     async def obtain(self, slot: Slot, scheme: AuthScheme, min_ttl: float = 0.0) -> Held:
@@ -93,19 +97,11 @@ class Worker:
         async with self._patience(slot):
             return await self._obtain(slot, scheme, min_ttl)
 
-    @asynccontextmanager
-    async def _patience(self, slot: Slot) -> AsyncIterator[None]:
-        """Bound a caller's wait."""
-        wait = self.means.policy.wait
-        try:
-            async with self.means.clock.timeout(wait):
-                yield
-        except WaitTimeoutError:
-            raise
-        except TimeoutError:
-            flight = None if slot.flight is None else self._flights.get(slot.flight)
-            message = f"no {slot.key.scheme} token came within {wait:g} s"
-            raise WaitTimeoutError(message if flight is None else flight.why_no_token()) from None
+    def _patience(self, slot: Slot) -> AbstractAsyncContextManager[None]:
+        def flight() -> Flight | None:
+            return None if slot.flight is None else self._flights.get(slot.flight)
+
+        return patience(self.means, slot, flight)
 
     async def _obtain(self, slot: Slot, scheme: AuthScheme, min_ttl: float) -> Held:
         while True:
@@ -117,17 +113,22 @@ class Worker:
             task = slot.flight
             flight = None if task is None else self._flights.get(task)
             if task is None or flight is None:
-                landing = await _landing(self._take_off(slot, scheme, min_ttl=min_ttl))
+                landing = await landed(self._take_off(slot, scheme, min_ttl=min_ttl))
                 if landing.held is not None:
                     return landing.held
             else:
-                landing = await _landing(task)
+                landing = await landed(task)
             held = self._excused(slot, landing.error, min_ttl)
             if held is not None:
                 return held
             # What an early renewal failed with is nobody's answer: it left the trying to others.
-            if landing.error is not None and (flight is None or _speaks_for(flight, scheme)):
+            if landing.error is not None and (flight is None or speaks_for(flight, scheme)):
                 raise landing.error.again() from landing.error
+
+    def newer(self, slot: Slot, used: Held) -> Held | None:
+        """Return a usable entry that has taken the place of the one that was used."""
+        ready = slot.usable(self.means.clock.monotonic())
+        return None if ready is None or ready.entry.id == used.entry.id else ready
 
     async def replace(self, slot: Slot, scheme: AuthScheme, used: Held) -> Held | None:
         """Return another entry than one that the vendor refused.
@@ -140,11 +141,9 @@ class Worker:
             TokenUnavailableError: The renewal failed.
             StoreError: The store is needed and does not answer.
         """
-        now = self.means.clock.monotonic()
-        ready = slot.usable(now)
-        if ready is not None and ready.entry.id != used.entry.id:
-            return ready
-        if now < slot.excused_until:
+        if (newer := self.newer(slot, used)) is not None:
+            return newer
+        if self.means.clock.monotonic() < slot.excused_until:
             return None
         self.refuse(slot, used)
         held = await self.obtain(slot, scheme)
@@ -178,15 +177,29 @@ class Worker:
             landing = None
             while landing is None and (task := slot.flight) is not None:
                 covers = self._flights[task].checks_from >= suspected_at
-                landed = await _landing(task)
-                landing = landed if covers else None
+                over = await landed(task)
+                landing = over if covers else None
             if slot.ready is not None and slot.ready.entry.id != used.entry.id:
                 return slot.ready
             if landing is None:
-                landing = await _landing(self._take_off(slot, scheme, suspected_at=suspected_at))
+                landing = await landed(self._take_off(slot, scheme, suspected_at=suspected_at))
         if landing.error is not None:
             raise landing.error.again() from landing.error
         return landing.held
+
+    async def keep_alive(self, slot: Slot) -> None:
+        """Have a session probed that nobody uses, unless another worker is faster."""
+        slot.keep_alive_after = self.means.clock.monotonic() + self.means.policy.early_pause
+        if slot.ready is not None:
+            with suppress(AuthError):  # a dead one is renewed at its next use
+                await self.verify(slot, slot.scheme, slot.ready)
+
+    async def need_user(
+        self, slot: Slot, scheme: AuthScheme, used: Held, message: str
+    ) -> AuthorizationRequiredError:
+        """Tell the application once per fleet that a person has to authorize; return the callers' error."""
+        await announce(self.means, slot, scheme, used.entry, message)
+        return AuthorizationRequiredError(message, authorize_url=scheme.authorize_url)
 
     def renew_early(self, slot: Slot, scheme: AuthScheme) -> None:
         """Renew while the entry still serves, with nobody waiting; at most once in `early_pause`."""
@@ -198,7 +211,8 @@ class Worker:
     def rest(self, slot: Slot) -> None:
         """Follow the key's record from now on."""
         if not self.closed and (slot.watch is None or slot.watch.done()):
-            slot.watch = asyncio.get_running_loop().create_task(watch(self.means, slot))
+            following = watch(self.means, slot, self.keep_alive)
+            slot.watch = asyncio.get_running_loop().create_task(following)
 
     def _take_off(
         self,
@@ -266,35 +280,17 @@ class Worker:
         for slot in self._slots.values():
             slot.ready = None  # nobody follows their records any more
         watches = [slot.watch for slot in self._slots.values() if slot.watch is not None]
+        sharing = [slot.sharing for slot in self._slots.values() if slot.sharing is not None]
         idle = [task for task, flight in self._flights.items() if not _has_sent(flight)]
-        await _end([*watches, *idle])
+        await end([*watches, *sharing, *idle])
         if self._flights:
             await asyncio.wait(self._flights, timeout=self.means.policy.request_timeout)
         for slot, entry in self._unsaved.values():  # a login replaces them: not worth a wait
             self.means.emit(TokenGivenUp(key=slot.key, entry_id=entry.id))
-        await _end([*self._flights, *self._unsaved])
+        await end([*self._flights, *self._unsaved])
         if self._client is not self.given_client and self._client is not None:
             await self._client.close()
 
 
-async def _landing(task: asyncio.Task[Landing]) -> Landing:
-    await asyncio.wait({task})
-    if task.cancelled():
-        raise ClosedError("the token manager, session or store was closed during a renewal")
-    return task.result()
-
-
-def _speaks_for(flight: Flight, scheme: AuthScheme) -> bool:
-    """Whether a flight's failure is also the answer of who joined it, with a credential of its own."""
-    return not flight.early and flight.scheme.fingerprint == scheme.fingerprint
-
-
 def _has_sent(flight: Flight) -> bool:
     return flight.lease is not None and flight.lease.sent
-
-
-async def _end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    ending = list(tasks)
-    for task in ending:
-        task.cancel()
-    await asyncio.gather(*ending, return_exceptions=True)

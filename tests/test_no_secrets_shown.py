@@ -18,7 +18,7 @@ from asyncauth import (
     TokenManager,
 )
 from asyncauth._exchange import AuthRequest, AuthResponse, Placement
-from asyncauth._middleware import _Worn
+from asyncauth._worn import Worn
 from asyncauth.schemes import (
     CareCloudEnterprise,
     ClientCredentials,
@@ -177,7 +177,7 @@ async def test_no_value_shows_what_it_holds() -> None:
         slot,
         slot.held,
         slot.entry,
-        _Worn.of(manager.worker, slot, slot.held, placement),
+        Worn.of(manager.worker, slot, slot.held, placement),
         AuthResponse(status=200, body=PASSWORD.encode()),
         AuthRequest.form(URL(f"https://a.example/t?p={PASSWORD}"), {"p": PASSWORD}),
     ]

@@ -1,0 +1,56 @@
+"""How callers wait for a flight: with patience, and only for one that speaks for them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from asyncauth._errors import ClosedError, WaitTimeoutError
+from asyncauth._flight import Flight
+from asyncauth._lease import Means
+from asyncauth._slot import Landing, Slot
+from asyncauth.abc import AuthScheme
+
+
+@asynccontextmanager
+async def patience(means: Means, slot: Slot, flight: Callable[[], Flight | None]) -> AsyncIterator[None]:
+    """Bound a caller's wait, and say in the end what was in its way.
+
+    Raises:
+        WaitTimeoutError: The policy's `wait` is over.
+    """
+    wait = means.policy.wait
+    try:
+        async with means.clock.timeout(wait):
+            yield
+    except WaitTimeoutError:
+        raise
+    except TimeoutError:
+        awaited = flight()
+        message = f"no {slot.key.scheme} token came within {wait:g} s"
+        raise WaitTimeoutError(message if awaited is None else awaited.why_no_token()) from None
+
+
+async def landed(task: asyncio.Task[Landing]) -> Landing:
+    """Wait until a flight ends; cancellation ends the wait only.
+
+    Raises:
+        ClosedError: The worker was closed meanwhile.
+    """
+    await asyncio.wait({task})
+    if task.cancelled():
+        raise ClosedError("the token manager, session or store was closed during a renewal")
+    return task.result()
+
+
+def speaks_for(flight: Flight, scheme: AuthScheme) -> bool:
+    """Whether a flight's failure is also the answer of who joined it, with a credential of its own."""
+    return not flight.early and flight.scheme.fingerprint == scheme.fingerprint
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait until they are over."""
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)
