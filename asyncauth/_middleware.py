@@ -73,6 +73,7 @@ class AuthMiddleware:
         # Where the last request went: a session gives the same object for the same place.
         self._at_home: URL | None = None
         self._worn: Worn | None = None
+        self._missing: Callable[[Any, Token], str] = scheme.missing
         overridden = type(scheme).reads_body is not AuthScheme.reads_body
         self._reads_body: Callable[[Any], bool] | None = scheme.reads_body if overridden else None
 
@@ -188,8 +189,7 @@ class AuthMiddleware:
 
     async def _send_for_user(self, worn: Worn, response: aiohttp.ClientResponse) -> NoReturn:
         """Give the response up for an error that says what a person has to do."""
-        missing: Callable[[Any, Token], str] = self._scheme.missing
-        message = missing(response, worn.token)
+        message = self._missing(response, worn.token)
         response.release()
         raise await self._manager.worker.need_user(worn.slot, self._scheme, worn.held, message)
 

@@ -12,7 +12,7 @@ from typing import Any, final
 import attrs
 
 from asyncauth import RefreshPolicy
-from asyncauth.testing.emulators import OAuth2Emulator
+from asyncauth.testing.emulators import Emulator, OAuth2Emulator
 
 HOUR = 3600.0
 _PROGRAM = Path(__file__).with_name("worker_program.py")
@@ -84,7 +84,7 @@ class ProcessFleet:
         workers: Those started, the ended ones too.
     """
 
-    vendor: OAuth2Emulator
+    vendor: Emulator
     workers: list[WorkerProcess]
     _setup: Mapping[str, object]
 
@@ -98,7 +98,9 @@ class ProcessFleet:
             subjects: Whose tokens they use; nobody's for one token of the service itself.
             last_event: Kill them on the spot when they hear of this.
         """
-        setup = {**self._setup, "subjects": subjects, "last_event": last_event}
+        setup = {**self._setup, "last_event": last_event}
+        if subjects:
+            setup |= {"scheme": "RefreshToken", "each": [{"subject": subject} for subject in subjects]}
         new = await asyncio.gather(*(self._start(setup) for _ in range(count)))
         for worker in new:
             assert await worker.answer(_START) == {"ready": True}
@@ -129,23 +131,59 @@ class ProcessFleet:
         answers = await self.all_at_once("request", times=times)
         return [answer["failures"] for answer in answers if answer["failures"]]
 
-    async def expire(self) -> None:
-        """Let the hour go by after which tokens expire, for the vendor and for every worker."""
-        self.vendor.clock.advance(HOUR)
-        await self.all("advance", seconds=HOUR)
+    async def expire(self, seconds: float = HOUR) -> None:
+        """Let the time go by after which tokens expire, for the vendor and for every worker."""
+        self.vendor.clock.advance(seconds)
+        await self.all("advance", seconds=seconds)
 
 
 @asynccontextmanager
 async def a_fleet_of_processes(
     vendor: OAuth2Emulator, store: str, key: str, policy: RefreshPolicy
 ) -> AsyncIterator[ProcessFleet]:
-    """Open a fleet without workers yet. However it ends, they are killed."""
+    """Open a fleet for a service's own token, without workers yet. However it ends, they are killed."""
+    arguments = {
+        "token_url": str(vendor.token_url),
+        "base_url": str(vendor.api_url),
+        "client_id": "app",
+        "client_secret": "app-secret",
+    }
+    job = Job("ClientCredentials", arguments, "/things")
+    async with a_fleet_at_work(job, vendor, store, key, policy) as fleet:
+        yield fleet
+
+
+@final
+@attrs.frozen
+class Job:
+    """What the workers of a fleet do.
+
+    Attributes:
+        scheme: A class of `asyncauth.schemes`.
+        arguments: What it is made with, as JSON values.
+        path: What they ask for.
+        advance: Seconds after which a token has surely expired.
+    """
+
+    scheme: str
+    arguments: Mapping[str, Any]
+    path: str
+    advance: float = HOUR
+
+
+@asynccontextmanager
+async def a_fleet_at_work(
+    job: Job, vendor: Emulator, store: str, key: str, policy: RefreshPolicy
+) -> AsyncIterator[ProcessFleet]:
+    """Open a fleet for any scheme, without workers yet. However it ends, they are killed."""
     setup = {
         "store": store,
         "key": key,
         "policy": attrs.asdict(policy),
-        "token_url": str(vendor.token_url),
-        "api_url": str(vendor.api_url),
+        "scheme": job.scheme,
+        "arguments": job.arguments,
+        "each": [{}],
+        "path": job.path,
     }
     fleet = ProcessFleet(vendor, [], setup)
     try:

@@ -18,9 +18,8 @@ from typing import Any
 import aiohttp
 import attrs
 
-from asyncauth import AuthSession, RefreshPolicy, TokenEvent, TokenManager, open_store
+from asyncauth import AuthSession, RefreshPolicy, TokenEvent, TokenManager, open_store, schemes
 from asyncauth.abc import AuthScheme, Liveness, Snapshot, TokenStore
-from asyncauth.schemes import ClientCredentials, RefreshToken
 from asyncauth.testing.emulators import MovableClock
 
 _CONNECTIONS = 16
@@ -84,6 +83,7 @@ class Worker:
     store: CountingStore
     manager: TokenManager
     sessions: Mapping[AuthScheme, AuthSession]
+    path: str
     events: list[tuple[str, float]]
 
     async def request(self, times: int, at: float) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class Worker:
         await asyncio.sleep(at - time.time())
         failures: Counter[str] = Counter()
         sessions = [session for session in self.sessions.values() for _ in range(times)]
-        await asyncio.gather(*(_get(session, failures) for session in sessions))
+        await asyncio.gather(*(_get(session, self.path, failures) for session in sessions))
         return {"requests": len(sessions), "failures": failures}
 
     async def token(self, at: float) -> dict[str, Any]:
@@ -110,9 +110,9 @@ class Worker:
         return {"calls": self.store.calls, "events": self.events}
 
 
-async def _get(session: AuthSession, failures: Counter[str]) -> None:
+async def _get(session: AuthSession, path: str, failures: Counter[str]) -> None:
     try:
-        async with session.get("/things") as response:
+        async with session.get(path) as response:
             response.raise_for_status()
             await response.read()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is a failed request
@@ -120,10 +120,8 @@ async def _get(session: AuthSession, failures: Counter[str]) -> None:
 
 
 def _schemes(setup: Mapping[str, Any]) -> list[AuthScheme]:
-    client = {"client_id": "app", "client_secret": "app-secret", "base_url": setup["api_url"]}
-    if setup["subjects"]:
-        return [RefreshToken(setup["token_url"], subject=name, **client) for name in setup["subjects"]]
-    return [ClientCredentials(setup["token_url"], **client)]
+    make, each = getattr(schemes, setup["scheme"]), setup["each"]
+    return [make(**setup["arguments"], **one) for one in each]
 
 
 @asynccontextmanager
@@ -149,7 +147,7 @@ async def _working(setup: Mapping[str, Any]) -> AsyncIterator[Worker]:
             )
             for scheme in _schemes(setup)
         }
-        yield Worker(clock, store, manager, sessions, events)
+        yield Worker(clock, store, manager, sessions, setup["path"], events)
 
 
 async def _obey(stdin: asyncio.StreamReader) -> None:
