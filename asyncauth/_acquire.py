@@ -54,7 +54,7 @@ def _first_rule(view: View, ask: Ask, policy: RefreshPolicy) -> Step:
         return Step(answer=LoggedOut())
     if (refusal := _standing_refusal(record, ask, now)) is not None:
         return Step(answer=refusal)
-    if not ask.can_login and (entry is None or entry.token.refresh_token is None):
+    if not ask.can_login and _needs_person(entry, ask):
         return Step(answer=Absent(logged_out=entry is None and record.era > 0))
     if record.failure is not None and now < record.failure.retry_at:
         return Step(answer=BackOff(record.failure.reason, to_seconds(record.failure.retry_at - now)))
@@ -132,6 +132,11 @@ def _standing_refusal(record: Record, ask: Ask, now: int) -> Refused | None:
     if ask.fingerprint in dead.refused or grant_refused:
         return Refused(dead.reason, to_seconds(dead.probe_at - now))
     return None
+
+
+def _needs_person(entry: Entry | None, ask: Ask) -> bool:
+    """Whether only a person can help: there is nothing to refresh with, or to check."""
+    return entry is None or (entry.token.refresh_token is None and ask.suspected_at is None)
 
 
 def _kept_alive(entry: Entry, ask: Ask, now: int) -> bool:

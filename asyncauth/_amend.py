@@ -38,7 +38,9 @@ async def amend(
         outcome = await means.ledger.run(slot.name, commit)
         if not isinstance(outcome.answer, Conflict):
             return slot.take(entry, outcome.sighting, means.policy).entry.token
-        if outcome.answer.entry is not None:
+        if outcome.answer.entry is None:
+            slot.drop()
+        else:
             slot.take(outcome.answer.entry, outcome.sighting, means.policy)
     message = "the token was replaced each time while it was being amended"
     raise RenewalFailedError(message, reason="TokenRefusedError")

@@ -27,6 +27,7 @@ from asyncauth._issue import is_bare, is_expendable, new_entry, same_credential
 from asyncauth._lease import AskAgainError, HeldLease, Means, retry_after
 from asyncauth._ledger import Outcome, Sighting
 from asyncauth._record import Entry, Mode
+from asyncauth._writing import to_ms
 from asyncauth.abc import AuthFlow, AuthScheme
 
 _T = TypeVar("_T")
@@ -143,7 +144,8 @@ class Attempt:
         spends = mode is Mode.REFRESH and self._base is not None and self._base.one_time
         doubted = self._ambiguous > 0 or grant.doubtful
         if isinstance(error, VendorBusyError):
-            self._means.pacer.hold(self.scheme.pace, max(retry_after(error), policy.backoff_first))
+            asked_for = min(retry_after(error), policy.retry_after_max)
+            self._means.pacer.hold(self.scheme.pace, max(asked_for, policy.backoff_first))
         if not error.not_processed:
             self._ambiguous += 1
             if spends and self.scheme.can_login:
@@ -165,6 +167,9 @@ class Attempt:
         if mode is Mode.LOGIN:  # a password grant's word for a wrong password
             raise await self.lease.condemn(error, refused=self.scheme.fingerprint)
         if self.scheme.can_login:
+            if self._was_just_issued():
+                loop = TokenRefusedError(f"the vendor refuses what it has only just issued: {error}")
+                raise await self.lease.fail(loop, definite=True) from error
             return Mode.LOGIN
         record = (await self._means.ledger.look(self.lease.slot.name)).record
         stored = None if record is None else record.entry
@@ -174,6 +179,16 @@ class Attempt:
             raise await self._bury(error)
         self._tries_left = 0  # some vendors answer it once by mistake
         return mode
+
+    def _was_just_issued(self) -> bool:
+        """Whether a login would go on in circles: the last one gave but what is refused now."""
+        base, now = self._base, self._means.clock.monotonic()
+        if base is None or not is_bare(base.token):
+            return False
+        if base.era and not base.ancestors:
+            return False  # the application stored it
+        age = self.lease.sighting.store_time(now) - base.issued_at
+        return age < to_ms(self._means.policy.loop_guard)
 
     async def _bury(self, error: GrantRefusedError) -> Exception:
         """End with a grant that is refused for good: somebody has to be told."""
@@ -196,12 +211,14 @@ class Attempt:
             held = self.lease.slot.held
             if held is not None and held.entry.id == self._base.id:
                 held.use(sent_at)
-            await self.lease.settle()
-        elif not self.scheme.can_login:
-            self.lease.slot.refuse(self._base.id)
+            await self.lease.settle(sent_at)
+            return True
+        self.lease.slot.refuse(self._base.id)
+        self.seen_refused = True
+        if not self.scheme.can_login:
             await self.lease.give_back()
             raise AskAgainError(same_attempt=False)
-        return alive
+        return False
 
     async def _commit(self, entry: Entry) -> tuple[Entry, Sighting]:
         lease, base = self.lease, self._base
@@ -214,6 +231,7 @@ class Attempt:
         try:
             outcome = await self._commit_until_answered(entry)
         except (asyncio.CancelledError, StoreError):
+            lease.slot.committing = None
             self._means.emit(TokenGivenUp(key=lease.slot.key, entry_id=entry.id))
             raise
         if outcome is None:

@@ -1,5 +1,6 @@
 """Telling the application, once in the whole fleet, that a person has to authorize."""
 
+from contextlib import suppress
 from functools import partial
 
 from asyncauth import _transitions as transitions
@@ -17,11 +18,18 @@ async def announce(means: Means, slot: Slot, scheme: AuthScheme, entry: Entry, m
     if slot.told == entry.id:
         return
     slot.told = entry.id
-    claim = partial(transitions.announce, base=entry.id, policy=means.policy)
+    first = True  # better told twice than never: the store may be away, and the caller may be cancelled
     try:
-        first = isinstance((await means.ledger.run(slot.name, claim)).answer, Done)
-    except StoreError:
-        first = True  # better told twice than never
-    if first:
-        url = scheme.authorize_url
-        means.emit(AuthorizationNeeded(key=slot.key, message=message, authorize_url=url))
+        if slot.constant is None:
+            with suppress(StoreError):
+                first = await _is_first(means, slot, entry)
+    finally:
+        if first:
+            url = scheme.authorize_url
+            means.emit(AuthorizationNeeded(key=slot.key, message=message, authorize_url=url))
+
+
+async def _is_first(means: Means, slot: Slot, entry: Entry) -> bool:
+    claim = partial(transitions.announce, base=entry.id, policy=means.policy)
+    outcome = await means.ledger.run(slot.name, claim, fresh=True)
+    return isinstance(outcome.answer, Done)

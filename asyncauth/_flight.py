@@ -38,7 +38,7 @@ from asyncauth._events import TokenAdopted, TokenForgotten, TokenRestored
 from asyncauth._issue import is_bare, new_id
 from asyncauth._lease import AskAgainError, HeldLease, Means
 from asyncauth._ledger import Outcome, Sighting
-from asyncauth._outage import renew_alone, stand_back
+from asyncauth._outage import check_alone, renew_alone, stand_back
 from asyncauth._record import Entry
 from asyncauth._slot import Held, Landing, Slot
 from asyncauth.abc import AuthScheme, Liveness
@@ -102,8 +102,10 @@ class Flight:
                 try:
                     outcome = await self._ask(marks)
                 except StoreUnavailableError as error:
-                    if self.early or self.suspected_at is not None:
+                    if self.early:
                         raise
+                    if self.suspected_at is not None:
+                        return await check_alone(self.means, self.slot, self.scheme, error)
                     return await renew_alone(self.means, self.slot, self.scheme, error)
                 landed, held = await self._follow(outcome)
                 if landed:
@@ -165,13 +167,15 @@ class Flight:
         return False, None
 
     def _adopt(self, entry: Entry, sighting: Sighting) -> tuple[bool, Held | None]:
+        is_other = self._seen is None or self._seen.id != entry.id  # else the same, used by others
         held = self.slot.take(entry, sighting, self.means.policy)
-        self.means.emit(TokenAdopted(key=self.slot.key, entry_id=entry.id))
+        if is_other:
+            self.means.emit(TokenAdopted(key=self.slot.key, entry_id=entry.id))
         self._seen = entry
+        if self.early:
+            return is_other, held
         now = self.means.clock.monotonic()
         serves = entry.id not in self.slot.refused and held.serves(now, self.min_ttl)
-        if self.early:
-            return True, held
         return serves, held
 
     async def _restore(self) -> None:

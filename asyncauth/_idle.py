@@ -15,12 +15,17 @@ _SHARE = 0.1
 _KEEP_ALIVE_AT = 0.6
 """The part of its idle limit after which an unused session is kept alive, at the earliest."""
 
+_TAKEN_SOON = 1.0
+"""Seconds after which an entry that this worker is storing is looked for."""
 
-def note_use(means: Means, slot: Slot, held: Held, sent_at: float) -> None:
+
+def note_use(means: Means, slot: Slot, used: Held, sent_at: float) -> None:
     """Note that the vendor accepted an entry; now and then the other workers are told, in the background."""
+    held, idle = slot.held, used.entry.token.idle_timeout
+    if held is None or idle is None or held.entry.id != used.entry.id:
+        return  # a late answer to a request with a token that was replaced
     held.use(sent_at)
-    idle = held.entry.token.idle_timeout
-    if idle is None or slot.sharing is not None or sent_at - slot.shared_use_at <= _SHARE * idle:
+    if slot.sharing is not None or sent_at - slot.shared_use_at <= _SHARE * idle:
         return
     slot.sharing = task = asyncio.get_running_loop().create_task(_share(means, slot, held))
     task.add_done_callback(partial(_shared, slot))
@@ -45,7 +50,15 @@ def _shared(slot: Slot, task: asyncio.Task[None]) -> None:
 def keep_alive_at(means: Means, slot: Slot) -> float:
     """Return when a probe is due, in local time; each worker has a moment of its own."""
     held = slot.ready
+    if slot.scheme.keep_alive and slot.committing is not None:
+        return means.clock.monotonic() + _TAKEN_SOON  # nothing else wakes the watch when it is there
     if held is None or not slot.scheme.keep_alive or held.idle_for == inf:
         return inf
     share = _KEEP_ALIVE_AT + 0.25 * fraction(means.draw + held.entry.id)
     return max(held.used_at + share * held.idle_for, slot.keep_alive_after)
+
+
+def after_keep_alive(means: Means, held: Held) -> float:
+    """Return before when there is no other probe, in local time: one that fails does not help by itself."""
+    pause = min(means.policy.early_pause, _SHARE * held.idle_for)
+    return means.clock.monotonic() + pause

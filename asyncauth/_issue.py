@@ -23,7 +23,9 @@ def new_entry(
     Raises:
         UnreadableAnswerError: It is expired on arrival.
     """
-    if token.expires_in is not None and token.expires_in <= 0 and not is_bare(token):
+    # A refresh that gives but a refresh token again would go on for ever.
+    to_be_renewed = is_bare(token) and mode is Mode.LOGIN
+    if token.expires_in is not None and token.expires_in <= 0 and not to_be_renewed:
         raise UnreadableAnswerError("the vendor issued a token that is expired on arrival")
     before = base.token if mode is Mode.REFRESH and base is not None else None
     if before is not None and token.refresh_token is None:

@@ -143,11 +143,16 @@ class HeldLease:
             if outcome.replicated or not one_time:
                 self._until = asked_at + policy.lease
 
-    async def settle(self) -> None:
-        """End it: the vendor says that the token works."""
+    async def settle(self, used_at: float) -> None:
+        """End it: the vendor says that the token works, asked at a local moment."""
         await self.stop()
-        policy = self.means.policy
-        await self.run(partial(transitions.settle, attempt=self.grant.attempt, policy=policy))
+        settle = partial(
+            transitions.settle,
+            attempt=self.grant.attempt,
+            last_use=self.sighting.store_time(used_at),
+            policy=self.means.policy,
+        )
+        await self.run(settle)
 
     async def give_back(self) -> None:
         """End it without a word to the others: nothing was sent that matters."""

@@ -12,6 +12,7 @@ from asyncauth._amend import amend
 from asyncauth._answers import Step, View
 from asyncauth._clock import SYSTEM_CLOCK, Clock
 from asyncauth._errors import (
+    AuthorizationRequiredError,
     ConfigurationError,
     StoreUnavailableError,
     UnreadableRecordError,
@@ -24,6 +25,7 @@ from asyncauth._registry import shared_worker
 from asyncauth._slot import Slot
 from asyncauth._token import Token
 from asyncauth._worker import Worker
+from asyncauth._writing import to_ms
 from asyncauth.abc import AuthFlow, AuthScheme, TokenStore
 
 _Scheme = TypeVar("_Scheme", bound=AuthScheme)
@@ -129,14 +131,15 @@ class TokenManager:
 
         Not idempotent: each call begins a new era. Cancellation may leave the token stored.
         """
-        await self._put(scheme, token, new_id())
+        await self._put(scheme, token, new_id(), self.worker.means.clock.monotonic())
 
-    async def _put(self, scheme: AuthScheme, token: Token, entry_id: str) -> None:
+    async def _put(self, scheme: AuthScheme, token: Token, entry_id: str, since: float) -> None:
         worker = self.worker
-        slot, policy = _shared_slot(worker, scheme), worker.means.policy
+        slot, policy, clock = _shared_slot(worker, scheme), worker.means.policy, worker.means.clock
 
         def put(view: View) -> Step:
-            entry = first_entry(entry_id, token, scheme, issued_at=view.now)
+            issued_at = view.now - to_ms(clock.monotonic() - since)
+            entry = first_entry(entry_id, token, scheme, issued_at=issued_at)
             return transitions.put(view, entry, policy)
 
         outcome = await worker.means.ledger.replace(slot.name, put)
@@ -167,13 +170,18 @@ class TokenManager:
         # A code is for one use: the store has to be there for what it buys.
         with suppress(UnreadableRecordError):
             await worker.means.ledger.look(_shared_slot(worker, scheme).name)
-        token = await worker.means.converse(flow)
-        owner, entry_id = scheme.for_token(token), new_id()
         clock, policy = worker.means.clock, worker.means.policy
+        asked_at = clock.monotonic()  # life counts from before the request
+        try:
+            token = await worker.means.converse(flow)
+        except AuthorizationRequiredError as error:
+            error.authorize_url = error.authorize_url or scheme.authorize_url
+            raise
+        owner, entry_id = scheme.for_token(token), new_id()
         deadline = clock.monotonic() + policy.wait
         while True:
             try:
-                await self._put(owner, token, entry_id)
+                await self._put(owner, token, entry_id, asked_at)
             except StoreUnavailableError:
                 if clock.monotonic() >= deadline:
                     raise

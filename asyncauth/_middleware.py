@@ -20,6 +20,7 @@ from asyncauth.abc import AuthScheme, TokenStore, Verdict
 
 _SMALL_BODY = 65_536
 """Bytes of a refused response that are read, so that its connection is free while a token is renewed."""
+_FAILED = 500
 _TWINS = {"http": ("http", "ws"), "https": ("https", "wss")}
 """RFC 6455, section 3: a WebSocket's handshake goes to the http origin of the same host and port."""
 _FINE = Verdict.FINE
@@ -96,7 +97,11 @@ class AuthMiddleware:
             worn = await self._choose(request)
             sent_at = worn.monotonic()
         worn.put_on(request)
-        response = await handler(request)
+        try:
+            response = await handler(request)
+        except BaseException as error:
+            worn.hide_in(error, request, url)
+            raise
         verdict = self._classify(response, worn.token)
         if not worn.is_plain or self._reads_body is not None:
             worn.hide(request, response, url)
@@ -148,11 +153,15 @@ class AuthMiddleware:
         """
         sent_at = other.monotonic()
         other.put_on(request)
-        response = await handler(request)
+        try:
+            response = await handler(request)
+        except BaseException as error:
+            other.hide_in(error, request, url)
+            raise
         verdict = self._classify(response, other.token)
-        if not other.is_plain:
+        if not other.is_plain or self._reads_body is not None:
             other.hide(request, response, url)
-            await self._look_closer(other, response, verdict, sent_at)
+            verdict = await self._look_closer(other, response, verdict, sent_at)
         if verdict is Verdict.NEEDS_USER:
             await self._send_for_user(other, response)
         return response
@@ -163,8 +172,9 @@ class AuthMiddleware:
         """Judge the body where the head is fine, and note the use of a token whose life depends on it."""
         if verdict is _FINE and self._reads_body is not None and self._reads_body(response):
             verdict = self._scheme.classify_body(await _whole(response), worn.token)
-        if verdict is _FINE:
-            note_use(self._manager.worker.means, worn.slot, worn.held, sent_at)
+        # A failure may be a gateway's, of which the vendor knows nothing.
+        if verdict is _FINE and response.status < _FAILED and not worn.worker.closed:
+            note_use(worn.worker.means, worn.slot, worn.held, sent_at)
         return verdict
 
     async def _other(self, verdict: Verdict, worn: Worn, response: aiohttp.ClientResponse) -> Worn | None:
@@ -182,7 +192,11 @@ class AuthMiddleware:
             held = await settle(slot, self._scheme, used)
             return None if held is None else self._wear(worker, slot, held)
         except AuthError:
-            return None  # the refusal itself is the caller's answer
+            if verdict is Verdict.REFUSED:
+                return None  # the refusal itself is the caller's answer
+            # Nobody knows what the response means: a 404 taken for a missing object may do harm.
+            response.close()
+            raise
         except BaseException:
             response.close()
             raise
@@ -190,7 +204,10 @@ class AuthMiddleware:
     async def _send_for_user(self, worn: Worn, response: aiohttp.ClientResponse) -> NoReturn:
         """Give the response up for an error that says what a person has to do."""
         message = self._missing(response, worn.token)
-        response.release()
+        try:
+            await _read_small(response)
+        finally:
+            response.release()
         raise await self._manager.worker.need_user(worn.slot, self._scheme, worn.held, message)
 
 

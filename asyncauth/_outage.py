@@ -21,7 +21,7 @@ from asyncauth._errors import (
     VendorError,
 )
 from asyncauth._events import RenewalStarted, TokenGivenUp, TokenRenewed
-from asyncauth._issue import is_expendable, new_entry, new_id
+from asyncauth._issue import is_bare, is_expendable, new_entry, new_id
 from asyncauth._lease import Means
 from asyncauth._ledger import Sighting
 from asyncauth._record import Entry, Mode
@@ -52,6 +52,8 @@ async def renew_alone(means: Means, slot: Slot, scheme: AuthScheme, error: Store
     sent_at = means.clock.monotonic()
     try:
         token = await means.converse(scheme.login())
+        if is_bare(token):  # stored first, if there were a store
+            token = await means.converse(scheme.refresh(token))
         record = sighting.record
         era = 0 if record is None else record.era
         issued_at = sighting.store_time(sent_at)
@@ -68,6 +70,33 @@ async def renew_alone(means: Means, slot: Slot, scheme: AuthScheme, error: Store
     held = slot.take(entry, sighting, means.policy)
     slot.alone_until = held.usable_until + means.policy.wait  # until then it is the same outage
     return held
+
+
+async def check_alone(
+    means: Means, slot: Slot, scheme: AuthScheme, error: StoreUnavailableError
+) -> Held | None:
+    """Find out without the store whether a suspect token works, which harms nobody; log in if it does not.
+
+    Returns:
+        What to use instead; none if it works.
+
+    Raises:
+        StoreUnavailableError: It does not, and renewing alone could harm the other workers.
+        TokenUnavailableError: The probe or the login failed.
+    """
+    held, asked_at = slot.held, means.clock.monotonic()
+    if held is None:
+        return await renew_alone(means, slot, scheme, error)
+    try:
+        alive = await means.converse(scheme.probe(held.entry.token))
+    except VendorError as failure:
+        reason = type(failure).__name__
+        raise RenewalFailedError(f"the token could not be probed: {failure}", reason=reason) from failure
+    if not alive:
+        slot.refuse(held.entry.id)
+        return await renew_alone(means, slot, scheme, error)
+    held.use(asked_at)
+    return None
 
 
 def stand_back(means: Means, slot: Slot) -> None:
@@ -133,4 +162,5 @@ def _own_sighting(clock: Clock) -> Sighting:
 
 def _moved(entry: Entry, shift: int) -> Entry:
     expires_at = None if entry.expires_at is None else entry.expires_at + shift
-    return attrs.evolve(entry, issued_at=entry.issued_at + shift, expires_at=expires_at)
+    last_use = None if entry.last_use is None else entry.last_use + shift
+    return attrs.evolve(entry, issued_at=entry.issued_at + shift, expires_at=expires_at, last_use=last_use)

@@ -16,19 +16,23 @@ class Pacer:
 
     clock: Clock
     _next_at: dict[str, float] = attrs.field(init=False, factory=dict)
+    _held_until: dict[str, float] = attrs.field(init=False, factory=dict)
 
     async def turn(self, pace: Pace | None) -> None:
         """Wait for a turn. Cancellation leaves the turn unused."""
-        if pace is None:
-            return
-        now = self.clock.monotonic()
-        mine = max(now, self._next_at.get(pace.name, -inf))
-        self._next_at[pace.name] = mine + 1 / pace.per_second
-        if mine > now:
-            await self.clock.sleep(mine - now)
+        while pace is not None:
+            now = self.clock.monotonic()
+            mine = max(now, self._next_at.get(pace.name, -inf))
+            self._next_at[pace.name] = mine + 1 / pace.per_second
+            if mine > now:
+                await self.clock.sleep(mine - now)
+            # Those who had their turns already when the vendor said that there were too many: new ones.
+            if self.clock.monotonic() >= self._held_until.get(pace.name, -inf):
+                return
 
     def hold(self, pace: Pace | None, seconds: float) -> None:
         """Let nobody have a turn for so long: the vendor said that there were too many."""
         if pace is not None:
-            until = self.clock.monotonic() + seconds
+            until = max(self.clock.monotonic() + seconds, self._held_until.get(pace.name, -inf))
+            self._held_until[pace.name] = until
             self._next_at[pace.name] = max(until, self._next_at.get(pace.name, -inf))

@@ -114,6 +114,7 @@ def touch(view: View, base: str, last_use: int, policy: RefreshPolicy) -> Step:
     if entry is None or entry.id != base:
         return Step(answer=Superseded())
     idle = entry.token.idle_timeout
+    last_use = min(last_use, view.now)  # the store's clock may have gone back since it was told
     if idle is None or last_use - (entry.last_use or entry.issued_at) <= to_ms(idle) / 10:
         return Step(answer=Done())
     changed = attrs.evolve(record, entry=attrs.evolve(entry, last_use=last_use))
@@ -180,14 +181,14 @@ def condemn(
     return write(view, changed, Done(), policy)
 
 
-def settle(view: View, attempt: str, policy: RefreshPolicy) -> Step:
-    """A probe found the session alive."""
+def settle(view: View, attempt: str, last_use: int, policy: RefreshPolicy) -> Step:
+    """A probe found the session alive. It was a use itself, of the moment when it was sent."""
     record = current(view)
     if record.lease is None or record.lease.attempt != attempt:
         return Step(answer=Lost())
     entry = record.entry
     if entry is not None and entry.token.idle_timeout is not None:
-        entry = attrs.evolve(entry, last_use=max(view.now, entry.last_use or 0))  # the probe was a use
+        entry = attrs.evolve(entry, last_use=max(min(last_use, view.now), entry.last_use or 0))
     changed = attrs.evolve(record, entry=entry, lease=None, checked_at=view.now)
     return write(view, changed, Done(), policy)
 

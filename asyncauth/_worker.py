@@ -22,6 +22,7 @@ from asyncauth._errors import (
 from asyncauth._events import Listeners, TokenGivenUp, TokenRefused
 from asyncauth._flight import Flight
 from asyncauth._flow import bare_session
+from asyncauth._idle import after_keep_alive
 from asyncauth._key import TokenKey
 from asyncauth._lease import Means
 from asyncauth._ledger import Ledger, Sighting
@@ -30,6 +31,7 @@ from asyncauth._pace import Pacer
 from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Entry
 from asyncauth._slot import Held, Landing, Slot
+from asyncauth._token import Token
 from asyncauth._waiting import end, landed, patience, speaks_for
 from asyncauth._watch import watch
 from asyncauth.abc import AuthScheme, TokenStore
@@ -72,16 +74,16 @@ class Worker:
         )
         self._client = client
         self._closing: asyncio.Task[None] | None = None
-        self._slots: dict[TokenKey, Slot] = {}
+        self._slots: dict[tuple[TokenKey, Token | None], Slot] = {}
         self._flights: dict[asyncio.Task[Landing], Flight] = {}
         self._unsaved: dict[asyncio.Task[None], tuple[Slot, Entry]] = {}
 
     def slot(self, scheme: AuthScheme) -> Slot:
         """Return the RAM copy of a scheme's key."""
-        key = scheme.key
-        slot = self._slots.get(key)
-        if slot is None or slot.constant != scheme.constant:
-            slot = self._slots[key] = Slot.of(scheme, self.store.name(key))
+        place = key, _ = scheme.key, scheme.constant
+        slot = self._slots.get(place)
+        if slot is None:
+            slot = self._slots[place] = Slot.of(scheme, self.store.name(key))
         return slot
 
     async def obtain(self, slot: Slot, scheme: AuthScheme, min_ttl: float = 0.0) -> Held:
@@ -189,8 +191,8 @@ class Worker:
 
     async def keep_alive(self, slot: Slot) -> None:
         """Have a session probed that nobody uses, unless another worker is faster."""
-        slot.keep_alive_after = self.means.clock.monotonic() + self.means.policy.early_pause
         if slot.ready is not None:
+            slot.keep_alive_after = after_keep_alive(self.means, slot.ready)
             with suppress(AuthError):  # a dead one is renewed at its next use
                 await self.verify(slot, slot.scheme, slot.ready)
 

@@ -35,6 +35,7 @@ class Worn:
 
     Attributes:
         loop: Whose requests.
+        worker: Whose slot.
         slot: Where the token is from.
         monotonic: This process' clock.
         held: The entry.
@@ -46,6 +47,7 @@ class Worn:
     """
 
     loop: AbstractEventLoop
+    worker: Worker
     slot: Slot
     monotonic: Callable[[], float]
     held: Held
@@ -60,6 +62,7 @@ class Worn:
         """Prepare what `AuthScheme.apply` says, once per token."""
         return cls(
             loop=get_running_loop(),
+            worker=worker,
             slot=slot,
             monotonic=worker.means.clock.monotonic,
             held=held,
@@ -90,13 +93,33 @@ class Worn:
         if self.query:
             request.url = url
             # Errors of aiohttp show it in their `repr`; there is no public way to say another one.
-            sent = response.request_info
-            clean = aiohttp.RequestInfo(url, sent.method, sent.headers, sent.real_url)
-            response._request_info = clean  # noqa: SLF001
+            response._request_info = _shown(response._request_info, url)  # noqa: SLF001
         if self.cookies.keys() & response.cookies.keys():
             kept = SimpleCookie()
             kept.update({name: m for name, m in response.cookies.items() if name not in self.cookies})
             response.cookies = kept
+
+    def hide_in(self, error: BaseException, request: aiohttp.ClientRequest, url: URL) -> None:
+        """Keep the token out of an error that came instead of a response.
+
+        Args:
+            error: What was raised; changed in place, because it is the caller's.
+            request: As it was sent.
+            url: Where the request went, without the token.
+        """
+        if not self.query:
+            return
+        sent, request.url = str(request.url), url
+        error.args = tuple(a.replace(sent, str(url)) if isinstance(a, str) else a for a in error.args)
+        if isinstance(error, OSError) and error.strerror:
+            error.strerror = error.strerror.replace(sent, str(url))
+        if isinstance(error, aiohttp.ClientResponseError):
+            error.request_info = _shown(error.request_info, url)
+            error.args = (error.request_info, error.history)
+
+
+def _shown(info: aiohttp.RequestInfo, url: URL) -> aiohttp.RequestInfo:
+    return aiohttp.RequestInfo(url, info.method, info.headers, info.real_url)
 
 
 def _with_query(url: URL, query: Mapping[str, str]) -> URL:

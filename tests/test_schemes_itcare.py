@@ -73,14 +73,16 @@ def test_by_default_there_is_nothing_to_refresh_with() -> None:
 
 
 def test_the_refresh_token_is_kept_on_request() -> None:
-    token = drive(itcare(use_refresh_token=True).login(), reply(KEYCLOAK)).result
+    token = drive(itcare(renew_with="refresh_token").login(), reply(KEYCLOAK)).result
     assert (token.refresh_token, token.refresh_expires_in) == (Secret("eyJhbGciOi.refresh"), 7200)
     assert token.scope == ("email", "profile")
     assert token.extra == {"not-before-policy": 0, "session_state": "5d1c0d6c"}
 
 
 def test_the_refresh_is_the_real_grant_and_not_the_documented_one() -> None:
-    talk = drive(itcare(use_refresh_token=True).refresh(held()), reply({**ANSWER, "refresh_token": "next"}))
+    talk = drive(
+        itcare(renew_with="refresh_token").refresh(held()), reply({**ANSWER, "refresh_token": "next"})
+    )
     assert talk.request.body == b"grant_type=refresh_token&refresh_token=eyJhbGciOi.refresh"
     assert talk.request.headers["Authorization"].startswith("Basic ")
     assert talk.result.refresh_token == Secret("next")
@@ -90,6 +92,45 @@ def test_by_default_a_refresh_is_a_login_also_for_a_token_of_a_worker_that_refre
     talk = drive(itcare().refresh(held()), reply(ANSWER))
     assert talk.request.body == b"grant_type=client_credentials"
     assert talk.result.refresh_token is None
+
+
+def test_the_documented_refresh_is_sent_to_the_letter() -> None:
+    talk = drive(itcare(renew_with="documented").refresh(held()), reply({**ANSWER, "refresh_token": "next"}))
+    assert (talk.request.method, str(talk.request.url)) == ("POST", TOKEN_URL)
+    assert talk.request.headers["Authorization"] == "Basic Q0xJRU5UX0lEOkNMSUVOVF9TRUNSRVQ="
+    assert talk.request.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert talk.request.body == b"grant_type=client_credentials&refresh_token=eyJhbGciOi.refresh"
+    assert talk.result.refresh_token == Secret("next")
+
+
+def test_the_documented_refresh_asks_for_its_scopes_as_a_login_does() -> None:
+    scheme = itcare(renew_with="documented", scope="openid")
+    assert drive(scheme.refresh(held()), reply(ANSWER)).request.body.endswith(b"&scope=openid")
+
+
+def test_the_documented_refresh_carries_nothing_over_from_the_session_before() -> None:
+    token = Token(access_token="old", refresh_token="r", extra={"session_state": "before"})
+    got = drive(itcare(renew_with="documented").refresh(token), reply({"access_token": "a"})).result
+    assert (got.refresh_token, got.extra) == (None, {})
+
+
+@pytest.mark.parametrize("renew_with", ["login", "refresh_token", "documented"])
+def test_without_a_refresh_token_each_way_is_a_plain_login(renew_with: str) -> None:
+    scheme = itcare(renew_with=renew_with)
+    assert (
+        drive(scheme.refresh(Token(access_token="a")), reply(ANSWER)).request.body
+        == b"grant_type=client_credentials"
+    )
+
+
+def test_nothing_is_spent_where_the_refresh_token_is_not_read() -> None:
+    ways = ("login", "refresh_token", "documented")
+    assert [itcare(renew_with=way).refresh_rotates for way in ways] == [None, None, False]
+
+
+def test_another_way_to_renew_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="renew_with must be one of login, refresh_token"):
+        itcare(renew_with="revoke")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +148,7 @@ def test_by_default_a_refresh_is_a_login_also_for_a_token_of_a_worker_that_refre
 def test_a_refresh_life_of_zero_is_none_stated(
     answer: dict[str, Any], token: Secret | None, life: float | None
 ) -> None:
-    got = drive(itcare(use_refresh_token=True).login(), reply({"access_token": "a", **answer})).result
+    got = drive(itcare(renew_with="refresh_token").login(), reply({"access_token": "a", **answer})).result
     assert (got.refresh_token, got.refresh_expires_in) == (token, life)
 
 
@@ -152,7 +193,7 @@ def test_a_refused_account_is_fatal(status: int, code: str, words: str) -> None:
 
 @pytest.mark.parametrize("words", DEAD)
 def test_a_dead_session_is_a_refused_grant_so_that_a_login_follows(words: str) -> None:
-    scheme = itcare(use_refresh_token=True)
+    scheme = itcare(renew_with="refresh_token")
     with pytest.raises(GrantRefusedError, match="invalid_grant"):
         drive(scheme.refresh(held()), reply({"error": "invalid_grant", "error_description": words}, 400))
     assert scheme.can_login
@@ -164,7 +205,7 @@ def test_an_undecodable_basic_is_refused_with_an_empty_body() -> None:
         drive(itcare().login(), reply(status=401, headers=challenge))
 
 
-@pytest.mark.parametrize("scheme", [itcare(), itcare(use_refresh_token=True)])
+@pytest.mark.parametrize("scheme", [itcare(), itcare(renew_with="refresh_token")])
 def test_logout_ends_the_own_session(scheme: ITCare) -> None:
     token = drive(scheme.login(), reply(KEYCLOAK)).result
     request = drive(scheme.logout(token), reply(status=204)).request
@@ -208,7 +249,7 @@ def test_production_is_the_default_and_everything_can_be_elsewhere() -> None:
 
 
 def test_the_key_is_the_endpoint_the_account_and_the_scopes() -> None:
-    same = [itcare(), itcare(client_secret="x"), itcare(use_refresh_token=True)]
+    same = [itcare(), itcare(client_secret="x"), itcare(renew_with="refresh_token")]
     other = [itcare(client_id="x"), itcare(scope="a"), itcare(token_url="https://id.example/token")]
     assert len({scheme.key for scheme in same}) == 1
     assert len({scheme.key for scheme in [*same, *other]}) == 4

@@ -8,7 +8,7 @@ import attrs
 import pytest
 from aiohttp import web
 
-from asyncauth import AuthMiddleware, Token, TokenManager
+from asyncauth import AuthMiddleware, RenewalFailedError, Token, TokenManager
 from asyncauth._errors import VendorFailedError
 from asyncauth.testing import ManualClock, settle
 from asyncauth_stores.memory import MemoryTokenStore
@@ -120,10 +120,12 @@ async def test_a_dead_token_is_replaced_once_and_each_request_sent_once_more(sus
     assert suspicion.store.calls["read"] <= 10
 
 
-async def test_callers_get_their_response_where_the_probe_fails(suspicion: Suspicion) -> None:
+async def test_nobody_is_given_a_response_of_unknown_meaning_where_the_probe_fails(
+    suspicion: Suspicion,
+) -> None:
     suspicion.scheme.probes = failing
-    answers = await suspicion.ask_many()
-    assert answers == [(403, str(number)) for number in range(SENT)]
+    with pytest.raises(RenewalFailedError, match="the vendor's own page is down"):
+        await suspicion.ask_many()
     assert suspicion.asked("/secret") == SENT
     assert suspicion.scheme.probed == 1
     assert suspicion.scheme.calls == 1
@@ -167,3 +169,16 @@ async def test_where_nobody_can_log_in_a_dead_token_is_refreshed_once(suspicion:
     assert answers == [(200, str(number)) for number in range(SENT)]
     assert suspicion.scheme.probed == 1
     assert suspicion.scheme.calls == 2
+
+
+async def test_a_suspicion_is_settled_without_the_store_while_it_is_away(suspicion: Suspicion) -> None:
+    suspicion.store.away = True
+    async with aiohttp.ClientSession(
+        middlewares=[AuthMiddleware(suspicion.scheme, suspicion.manager)]
+    ) as client:
+        assert await suspicion.ask(client, 7) == (403, "7")
+        assert (suspicion.scheme.probed, suspicion.scheme.calls) == (1, 1)
+
+        suspicion.scheme.probes = lambda: False
+        assert await suspicion.ask(client, 8) == (200, "8")
+        assert (suspicion.scheme.probed, suspicion.scheme.calls) == (2, 2)

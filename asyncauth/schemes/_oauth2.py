@@ -78,12 +78,18 @@ class Client:
         user, password = map(quote_plus, pair) if self.urlencode_basic else pair
         return basic_auth(user, password)
 
-    def secrets(self, spent: Token | None = None) -> list[str]:
+    def _secrets(self, sent: tuple[Secret, ...]) -> list[str]:
         """Return every text that was sent and that no message may repeat."""
-        texts = [] if spent is None or spent.refresh_token is None else [spent.refresh_token.reveal()]
+        texts = [secret.reveal() for secret in sent]
         if self.client_secret is not None:
             texts += [self.client_secret.reveal(), self._basic(self.client_secret).removeprefix("Basic ")]
         return texts
+
+    def exchanging(self, code: str, redirect_uri: URL, verifier: Secret | None) -> AuthRequest:
+        """Return the request of section 4.1.3, with the proof of RFC 7636, section 4.5."""
+        fields = {"grant_type": "authorization_code", "code": code, "redirect_uri": str(redirect_uri)}
+        proof = {} if verifier is None else {"code_verifier": verifier.reveal()}
+        return self.request({**fields, **proof})
 
     def refreshing(self, token: Token, scope: tuple[str, ...] = ()) -> AuthRequest:
         """Return the request of section 6.
@@ -96,7 +102,13 @@ class Client:
         fields = {"grant_type": "refresh_token", "refresh_token": token.refresh_token.reveal()}
         return self.request({**fields, **scope_field(scope)})
 
-    def token(self, response: AuthResponse, scope: tuple[str, ...] = (), spent: Token | None = None) -> Token:
+    def token(
+        self,
+        response: AuthResponse,
+        scope: tuple[str, ...] = (),
+        spent: Token | None = None,
+        grant: tuple[Secret, ...] = (),
+    ) -> Token:
         """Return the token of a successful answer (section 5.1).
 
         Args:
@@ -104,18 +116,21 @@ class Client:
             scope: What was asked for; it counts as granted where the answer names no other.
             spent: The token whose refresh token was sent. What the answer does not repeat is carried
                 over from it: the refresh token, the scope, the subject and the vendor's other words.
+            grant: What else was sent and cannot be sent again: a code and its verifier.
 
         Raises:
-            GrantRefusedError: The refresh token is refused for good.
+            GrantRefusedError: The refresh token or the code is refused for good.
             CredentialRefusedError: The client is refused, or what it asks for.
             VendorError: Anything else that is no token.
         """
-        answer = self._answer(response, spent)
+        if spent is not None and spent.refresh_token is not None:
+            grant = (*grant, spent.refresh_token)
+        answer = self._answer(response, grant)
         _check_type(response, answer)
         fresh = token_text(response, answer, "refresh_token") if answer.get("refresh_token") else None
         token = Token(
             access_token=token_text(response, answer, "access_token"),
-            expires_in=_life(response, answer, rotated=spent is not None and fresh is not None),
+            expires_in=_life(response, answer, replaced=bool(grant) and fresh is not None),
             refresh_token=fresh,
             refresh_expires_in=_refresh_life(answer) if fresh else None,
             scope=_granted(answer) or scope,
@@ -123,21 +138,49 @@ class Client:
         )
         return token if spent is None else _carried_over(token, spent)
 
-    def _answer(self, response: AuthResponse, spent: Token | None) -> dict[str, Any]:
+    def check(self, response: AuthResponse, sent: tuple[Secret, ...]) -> None:
+        """Check the answer to something that gives no token, such as a revocation (RFC 7009).
+
+        Raises:
+            CredentialRefusedError: The client is refused, or what it asks for.
+            VendorError: Anything else that is no success.
+        """
+        raise_for_failure(response)
+        if not is_success(response):
+            raise self._refusal(response, _error_object(response), sent, UnreadableAnswerError)
+
+    def _answer(self, response: AuthResponse, grant: tuple[Secret, ...]) -> dict[str, Any]:
         raise_for_failure(response)
         answer = response.json_object() if is_success(response) else _error_object(response)
         # Some servers answer an error with 200; no token comes with one.
         if is_success(response) and not answer.get("error"):
             return answer
-        raise self._refusal(response, answer, spent)
+        about_grant = GrantRefusedError if grant else CredentialRefusedError
+        raise self._refusal(response, answer, grant, about_grant)
 
-    def _refusal(self, response: AuthResponse, answer: Mapping[str, Any], spent: Token | None) -> AuthError:
+    def _refusal(
+        self,
+        response: AuthResponse,
+        answer: Mapping[str, Any],
+        sent: tuple[Secret, ...],
+        about_grant: type[AuthError],
+    ) -> AuthError:
         code = _code(response, answer)
         if not code:
-            return UnreadableAnswerError(f"{response} is not what a token endpoint says: is its URL right?")
-        secrets = self.secrets(spent)
-        words = (shown(code, secrets), shown(answer.get("error_description"), secrets), _ADVICE.get(code, ""))
-        return _error_class(response, code, spent)(f"{response}: " + "; ".join(filter(None, words)))
+            return UnreadableAnswerError(f"{response} is not what this endpoint says: is its URL right?")
+        secrets = self._secrets(sent)
+        told = (shown(code, secrets), shown(answer.get("error_description"), secrets))
+        words = (*told, _ADVICE.get(code, ""), self._hint(code))
+        kind = _error_class(response, code, about_grant)
+        return kind(f"{response}: " + "; ".join(filter(None, words)))
+
+    def _hint(self, code: str) -> str:
+        # Servers differ in whether they decode what section 2.3.1 has clients encode.
+        texts = (self.client_id, "" if self.client_secret is None else self.client_secret.reveal())
+        differs = self.auth == "basic" and any(quote_plus(text) != text for text in texts)
+        if code not in {"invalid_client", "unauthorized_client"} or not differs:
+            return ""
+        return f"or the server reads Basic in the other way: try urlencode_basic={not self.urlencode_basic}"
 
 
 def scope_field(scope: tuple[str, ...]) -> dict[str, str]:
@@ -163,13 +206,13 @@ def _code(response: AuthResponse, answer: Mapping[str, Any]) -> str:
     return "invalid_client" if response.status == 401 else ""  # noqa: PLR2004
 
 
-def _error_class(response: AuthResponse, code: str, spent: Token | None) -> type[AuthError]:
+def _error_class(response: AuthResponse, code: str, about_grant: type[AuthError]) -> type[AuthError]:
     if code in _PASSING:
         return VendorFailedError
     # A code that section 5.2 does not know, in answer to a refresh, is most likely about the refresh
     # token; where a login is possible it will tell.
-    about_grant = code == "invalid_grant" or (code not in _ADVICE and response.status != 401)  # noqa: PLR2004
-    return GrantRefusedError if about_grant and spent is not None else CredentialRefusedError
+    unknown = code not in _ADVICE and response.status != 401  # noqa: PLR2004
+    return about_grant if code == "invalid_grant" or unknown else CredentialRefusedError
 
 
 def _error_object(response: AuthResponse) -> dict[str, Any]:
@@ -186,13 +229,13 @@ def _check_type(response: AuthResponse, answer: Mapping[str, Any]) -> None:
         raise UnreadableAnswerError(f"{response} brings a token of another type than Bearer")
 
 
-def _life(response: AuthResponse, answer: Mapping[str, Any], *, rotated: bool) -> float | None:
+def _life(response: AuthResponse, answer: Mapping[str, Any], *, replaced: bool) -> float | None:
     try:
         return life_of(response, answer)
     except UnreadableAnswerError:
-        # The old refresh token is spent: to refuse this answer would lose the new one. An unknown
-        # life costs at most one request that is answered with 401.
-        if rotated:
+        # The old refresh token or the code is spent: to refuse this answer would lose what replaces
+        # it. An unknown life costs at most one request that is answered with 401.
+        if replaced:
             return None
         raise
 

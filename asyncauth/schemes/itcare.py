@@ -4,6 +4,7 @@ Pass the client id and secret of an API account, which cegedim.cloud's support i
 organisation. The URLs are those of production; relative URLs of a session continue the base URL, as in
 `session.get("/compute/resources")`.
 
+>>> from asyncauth import Token
 >>> from asyncauth.schemes import ITCare
 >>> scheme = ITCare(client_id="CLIENT_ID", client_secret="CLIENT_SECRET")
 >>> str(scheme.base_url)
@@ -28,14 +29,21 @@ AuthRequest(POST https://accounts.cegedim.cloud/auth/realms/cloud/protocol/openi
 
 **At expiry** (access tokens live 1200 s in the vendor's sample) one worker of the fleet logs in again with
 the client's secret. That is what Keycloak advises for this grant, and no ended session can make it fail.
-The refresh that the vendor's page shows, `grant_type=client_credentials&refresh_token=...`, is such a
-login too: Keycloak does not read the second field.
 
 **Options**
 
-- `use_refresh_token=True` spends the refresh token with the real refresh grant. It saves the server a
+- `renew_with="refresh_token"` spends the refresh token with the real refresh grant. It saves the server a
   session per renewal, which Keycloak up to version 11 opens at each login. When the refresh token is
-  refused (`Session not active`, `Token is not active`, `Stale token` ...), the fleet logs in.
+  refused (`Session not active`, `Token is not active`, `Stale token` ...), the same worker logs in at
+  once. Its life slides with each refresh, up to the session's own end.
+- `renew_with="documented"` sends what the vendor's page shows, to the letter:
+
+  >>> scheme = ITCare(client_id="CLIENT_ID", client_secret="CLIENT_SECRET", renew_with="documented")
+  >>> next(scheme.refresh(Token(access_token="eyJh", refresh_token="eyJo"))).body
+  b'grant_type=client_credentials&refresh_token=eyJo'
+
+  Keycloak does not read the second field: it is a login, works with an ended refresh token as well, and
+  leaves one more session behind. It is there for whoever has to do as documented.
 - `urlencode_basic=True` form-encodes id and secret before Basic, as RFC 6749 says and newer Keycloak
   versions expect. Older ones take them as they are. It matters only if they hold other characters than
   letters, digits and `-`. Which version answers is not published.
@@ -59,7 +67,7 @@ Sources: cegedim.cloud, "ITCare API: Authentication" and "Errors"; Keycloak's to
 (11 and 21) and its upgrading guide (12); RFC 6749, sections 2.3.1, 4.4, 5 and 6.
 """
 
-from typing import final
+from typing import Literal, TypeAlias, final
 
 import attrs
 from yarl import URL
@@ -71,14 +79,16 @@ from asyncauth._token import Secret, Token, as_secret
 from asyncauth.abc import AuthFlow
 from asyncauth.schemes._answers import is_success, raise_for_failure
 from asyncauth.schemes._bearer import BearerScheme
-from asyncauth.schemes._fields import as_scopes, credential_fingerprint, required
+from asyncauth.schemes._fields import as_scopes, credential_fingerprint, one_of, required
 from asyncauth.schemes._oauth2 import Client, scope_field
+
+RenewWith: TypeAlias = Literal["login", "refresh_token", "documented"]
 
 _TOKEN_URL = URL("https://accounts.cegedim.cloud/auth/realms/cloud/protocol/openid-connect/token")
 _BASE_URL = URL("https://itcare.cegedim.cloud/itcare")
 
-# Without `use_refresh_token` the session's refresh token serves the logout only, and lies where
-# nothing takes it for something to renew with.
+# Where renewals are logins the session's refresh token serves the logout only, and lies where nothing
+# takes it for something to renew with.
 _SESSION = "session"
 
 
@@ -97,6 +107,12 @@ def _key_of(scheme: "ITCare") -> TokenKey:
     )
 
 
+def _rotates(scheme: "ITCare") -> bool | None:
+    # Nothing is spent where the refresh token is not read; else the answers tell (realm switch
+    # "Revoke Refresh Token").
+    return False if scheme.renew_with == "documented" else None
+
+
 @final
 @attrs.frozen(kw_only=True)
 class ITCare(BearerScheme):
@@ -108,7 +124,8 @@ class ITCare(BearerScheme):
         token_url: Keycloak's token endpoint.
         base_url: The API.
         scope: The scopes to ask for; empty asks for the account's own.
-        use_refresh_token: Renew with the refresh token, and log in when it is refused.
+        renew_with: `login` asks with the secret again; `refresh_token` spends the refresh token, and
+            logs in when it is refused; `documented` sends the vendor's own example.
         urlencode_basic: Form-encode id and secret before Basic (RFC 6749, section 2.3.1).
 
     Raises:
@@ -121,8 +138,13 @@ class ITCare(BearerScheme):
     token_url: URL = attrs.field(default=_TOKEN_URL, converter=secure_url)
     base_url: URL = attrs.field(default=_BASE_URL, converter=secure_url)
     scope: tuple[str, ...] = attrs.field(default=(), converter=as_scopes)
-    use_refresh_token: bool = False
+    renew_with: RenewWith = attrs.field(
+        default="login", validator=one_of("login", "refresh_token", "documented")
+    )
     urlencode_basic: bool = False
+    refresh_rotates: bool | None = attrs.field(
+        init=False, repr=False, eq=False, default=attrs.Factory(_rotates, takes_self=True)
+    )
     _key: TokenKey = attrs.field(
         init=False, repr=False, eq=False, default=attrs.Factory(_key_of, takes_self=True)
     )
@@ -151,17 +173,23 @@ class ITCare(BearerScheme):
         return self._kept(self._client.token(response, self.scope))
 
     def refresh(self, token: Token) -> AuthFlow[Token]:
-        """Spend the refresh token, with `use_refresh_token`: same session, new tokens. Else log in.
+        """Renew in the way that `renew_with` names; without a refresh token it is a login.
 
         Raises:
             GrantRefusedError: The session or the refresh token has ended; a login helps.
             CredentialRefusedError: The account is unknown, its secret wrong, or it may not do this.
             VendorError: Anything else that is no token.
         """
-        if not self.use_refresh_token:
+        spent = token.refresh_token
+        if self.renew_with == "login" or spent is None:
             return (yield from self.login())
+        if self.renew_with == "documented":
+            fields = {"grant_type": "client_credentials", "refresh_token": spent.reveal()}
+            response = yield self._client.request({**fields, **scope_field(self.scope)})
+            # A login's answer: nothing of the old token belongs to the new session.
+            return self._client.token(response, self.scope, grant=(spent,))
         response = yield self._client.refreshing(token)
-        return self._kept(self._client.token(response, spent=token))
+        return self._client.token(response, spent=token)
 
     def logout(self, token: Token) -> AuthFlow[None]:
         """End the token's session; where the answer named none, there is nobody to tell.
@@ -180,7 +208,7 @@ class ITCare(BearerScheme):
             raise UnreadableAnswerError(f"{response} does not confirm the logout")
 
     def _kept(self, token: Token) -> Token:
-        if self.use_refresh_token or token.refresh_token is None:
+        if self.renew_with != "login" or token.refresh_token is None:
             return token
         extra = {**token.extra, _SESSION: token.refresh_token.reveal()}
         return attrs.evolve(token, refresh_token=None, refresh_expires_in=None, extra=extra)

@@ -42,6 +42,10 @@ at a time, with one-time refresh tokens spent once:
 What an answer to a refresh leaves out stays as it was: the refresh token, the scope. That refresh
 tokens are for one use is learned from the answers; `refresh_rotates` says it from the start.
 
+Where the application begins the authorization itself, use `asyncauth.schemes.authorization_code`.
+
+**Logout** revokes the refresh token at `revocation_url` (RFC 7009), if there is one.
+
 **Failures, and what to do**
 
 - `CredentialRefusedError`: `invalid_client`, `unauthorized_client` and the other errors of section 5.2 that
@@ -54,7 +58,7 @@ tokens are for one use is learned from the answers; `refresh_rotates` says it fr
   token is used until it is refused. So does an unreadable one beside a new refresh token, because
   refusing that answer would lose the refresh token that replaced the spent one.
 
-Sources: RFC 6749 (sections 2.3.1, 4.4, 5, 6), RFC 6750, RFC 9110.
+Sources: RFC 6749 (sections 2.3.1, 4.4, 5, 6), RFC 6750, RFC 7009, RFC 9110.
 """
 
 from collections.abc import Mapping
@@ -67,9 +71,10 @@ import attrs
 from asyncauth._errors import AuthorizationRequiredError, ConfigurationError
 from asyncauth._key import TokenKey
 from asyncauth._token import Secret, Token, as_secret, is_printable
-from asyncauth.abc import AuthFlow, ResponseHead, Verdict
+from asyncauth.abc import AuthFlow
 from asyncauth.schemes._fields import required
 from asyncauth.schemes._oauth2 import scope_field
+from asyncauth.schemes._oauth2_person import PersonScheme
 from asyncauth.schemes._oauth2_scheme import OAuth2Scheme
 
 _RESERVED = {"client_id", "client_secret", "grant_type", "refresh_token", "scope"}
@@ -138,7 +143,7 @@ class ClientCredentials(OAuth2Scheme):
 
 @final
 @attrs.frozen
-class RefreshToken(OAuth2Scheme):
+class RefreshToken(PersonScheme):
     """A person's authorization, kept alive with its refresh token (RFC 6749, section 6).
 
     Attributes:
@@ -153,6 +158,7 @@ class RefreshToken(OAuth2Scheme):
         urlencode_basic: Form-encode id and secret before Basic, as section 2.3.1 says. Switch it off
             for servers that do not decode them.
         refresh_rotates: Whether refresh tokens are for one use; none learns it from the answers.
+        revocation_url: Where a logout revokes the refresh token (RFC 7009); without it nobody is told.
         origins: Further origins that the token may be sent to.
 
     Raises:
@@ -160,10 +166,7 @@ class RefreshToken(OAuth2Scheme):
         InsecureURLError: A URL is http and not of this machine.
     """
 
-    can_login = False
-
     subject: str = attrs.field(kw_only=True, validator=required)
-    refresh_rotates: bool | None = attrs.field(kw_only=True, default=None)
 
     def _identity(self) -> TokenKey:
         return TokenKey(
@@ -208,26 +211,9 @@ class RefreshToken(OAuth2Scheme):
         raise AuthorizationRequiredError("somebody has to authorize; then put(scheme, scheme.token(...))")
         yield
 
-    def refresh(self, token: Token) -> AuthFlow[Token]:
-        """Spend the refresh token.
-
-        What the answer does not repeat (refresh token, scope) is carried over from `token`.
-
-        Raises:
-            GrantRefusedError: The refresh token is refused for good, or there is none.
-            CredentialRefusedError: The client is refused.
-            VendorError: Anything else that is no token.
-        """
-        response = yield self._client.refreshing(token, self.scope)
-        return self._client.token(response, self.scope, spent=token)
-
-    def classify(self, response: ResponseHead, token: Token) -> Verdict:
-        """Judge by the status; 403 for a missing scope needs the person who authorized."""
-        # RFC 6750, section 3.1: only the person can grant the scope that is missing.
-        challenge = response.headers.get("WWW-Authenticate", "")
-        if response.status == 403 and "insufficient_scope" in challenge:  # noqa: PLR2004
-            return Verdict.NEEDS_USER
-        return super().classify(response, token)
+    @property
+    def _refresh_scope(self) -> tuple[str, ...]:
+        return self.scope
 
 
 def _given(name: str, value: str | Secret) -> Secret:

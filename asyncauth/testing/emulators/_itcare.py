@@ -12,7 +12,7 @@ from yarl import URL
 from asyncauth.testing.emulators._base import Route, echo
 from asyncauth.testing.emulators._keycloak import KeycloakRealm, KeycloakSession, KeycloakToken
 from asyncauth.testing.emulators._messages import ReceivedRequest, RefusalError, Reply, oauth_refusal
-from asyncauth.testing.emulators._oauth2 import NO_STORE
+from asyncauth.testing.emulators._oauth2_tokens import NO_STORE
 
 _REALM = "/auth/realms/cloud/protocol/openid-connect"
 _DEFAULT_SCOPE = ("profile", "email")
