@@ -24,7 +24,7 @@ from flow_driver import Head, drive, reply
 
 
 def test_the_login_is_the_documented_request() -> None:
-    scheme = carecloud(language="cs, en-gb;q=0.8")
+    scheme = carecloud(accept_language="cs, en-gb;q=0.8")
     request = drive(scheme.login(), reply({"data": DATA})).request
     assert (request.method, str(request.url)) == ("POST", f"{BASE}/users/actions/login")
     assert dict(request.headers) == {
@@ -190,7 +190,7 @@ def test_the_project_url_is_a_domain_with_or_without_https(project: str | URL) -
 def test_the_key_is_the_project_the_application_and_the_user() -> None:
     schemes = [
         carecloud(),
-        carecloud(password="x", timezone="UTC", language="cs"),
+        carecloud(password="x", timezone="UTC", accept_language="cs"),
         carecloud(application_id="x"),
         carecloud(login="x"),
     ]
@@ -210,7 +210,8 @@ def test_the_key_is_the_project_the_application_and_the_user() -> None:
         ({"timezone": "../../etc/passwd"}, "no IANA name"),
         ({"validity": 0}, "validity must be more than 0 s"),
         ({"validity": float("nan")}, "validity must be more than 0 s"),
-        ({"language": "cs\r\nX-Evil: 1"}, "language has characters"),
+        ({"accept_language": "cs\r\nX-Evil: 1"}, "accept_language is empty or has characters"),
+        ({"accept_language": ""}, "accept_language is empty"),
     ],
 )
 def test_arguments_that_cannot_work_are_named(options: dict[str, Any], words: str) -> None:

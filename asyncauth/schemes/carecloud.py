@@ -1,5 +1,8 @@
 """CareCloud, the CRM: `CareCloudEnterprise`, for the enterprise interface.
 
+For tills, shops' back ends and reports. Mobile applications, portals and kiosks use the customer
+interface: see `CareCloudCustomer` in `asyncauth.schemes.carecloud_customer`.
+
 Pass the project URL (the domain of the CareCloud installation), the external application id, and login
 and password of an API user. The administrator of the project provides them. Relative URLs of a session
 continue the interface's base URL, as in `session.get("/customers")`.
@@ -49,8 +52,14 @@ mean, in the hour that autumn repeats, and of none, in the one that spring skips
   whole fleet.
 - `UnreadableAnswerError` with 404: most likely the project URL.
 - 401 of a call: the token is renewed once and the call sent once more, except for calls that check
-  somebody's password or code, where 401 is about that. 403: never renewed. 429: the vendor asks for
-  fewer requests.
+  somebody's password or code, where 401 is about that.
+- 403 of a call: never renewed; the response is yours. With `interface_not_allowed_exception` in it, the
+  resource belongs to the customer interface (`/tokens` does): use `CareCloudCustomer` for it.
+- 429 and 5xx of a login: tried again after about 1, 2, 4, 8 ... seconds, as the vendor advises, by one
+  worker for the whole fleet. 429 of a call is yours: the vendor asks for fewer requests.
+
+Logins by `sso_token`, which last no longer than somebody's session elsewhere, and the deprecated Basic
+with an hourly hash are not offered.
 
 Sources: CareCloud REST API, "Getting started", "Authentication", "Integration best practices", and its
 specification of `POST /users/actions/login` and `/users/actions/logout`.
@@ -67,12 +76,19 @@ from yarl import URL
 from asyncauth._errors import ConfigurationError, UnreadableAnswerError
 from asyncauth._exchange import AuthRequest, AuthResponse
 from asyncauth._key import TokenKey
-from asyncauth._origin import secure_url
 from asyncauth._token import Secret, Token, as_secret
-from asyncauth.abc import AuthFlow, ResponseHead, Verdict
+from asyncauth.abc import AuthFlow
 from asyncauth.schemes._answers import is_success, now_of, raise_for_failure, token_text
-from asyncauth.schemes._bearer import BearerScheme, bearer
-from asyncauth.schemes._carecloud import instant, refusal
+from asyncauth.schemes._bearer import bearer
+from asyncauth.schemes._carecloud import (
+    USER_LOGIN,
+    CareCloudScheme,
+    as_project,
+    data_of,
+    header_value,
+    instant,
+    refusal,
+)
 from asyncauth.schemes._fields import credential_fingerprint, required
 
 _INTERFACE = "webservice/rest-api/enterprise-interface/v1.0"
@@ -80,24 +96,7 @@ _INTERFACE = "webservice/rest-api/enterprise-interface/v1.0"
 _HOUR = 3600.0
 _LONGEST_PLAUSIBLE = 48 * _HOUR
 
-# "Integration best practices" wants a 401 answered with a new login. Here it speaks of the credential
-# in the call's own body.
-_CHECKING = (
-    "/actions/login",
-    "/actions/sso-login",
-    "/actions/verify-credentials",
-    "/actions/verify-auth-token",
-)
-
 _log = logging.getLogger("asyncauth.schemes.carecloud")
-
-
-def _as_project(value: str | URL) -> URL:
-    text = str(value)
-    url = secure_url(text if "://" in text else f"https://{text}")
-    if url.path != "/" or url.query_string:
-        raise ConfigurationError("the project URL is the domain alone, such as sandbox.crmcarecloud.com")
-    return url
 
 
 def _as_zone(value: str | ZoneInfo | None) -> ZoneInfo | None:
@@ -115,12 +114,6 @@ def _positive(instance: object, attribute: "attrs.Attribute[float]", value: floa
         raise ConfigurationError(f"{attribute.name} must be more than 0 s, not {value:g} s")
 
 
-def _header_value(instance: object, attribute: "attrs.Attribute[Any]", value: str) -> None:
-    del instance
-    if not (value.isascii() and value.isprintable()):
-        raise ConfigurationError(f"{attribute.name} has characters that no header may carry")
-
-
 def _key_of(scheme: "CareCloudEnterprise") -> TokenKey:
     return TokenKey(
         scheme="carecloud.enterprise",
@@ -132,7 +125,7 @@ def _key_of(scheme: "CareCloudEnterprise") -> TokenKey:
 
 @final
 @attrs.frozen
-class CareCloudEnterprise(BearerScheme):
+class CareCloudEnterprise(CareCloudScheme):
     """An API user of a CareCloud project; the module's docstring is its guide.
 
     Attributes:
@@ -143,20 +136,20 @@ class CareCloudEnterprise(BearerScheme):
         timezone: The project's zone by its IANA name, in which `valid_to` is written. Its rules are read
             from disk when the scheme is made.
         validity: Seconds that a token lives where `valid_to` cannot tell.
-        language: The `Accept-Language` of login and logout.
+        accept_language: The `Accept-Language` of login and logout; the headers of calls are yours.
 
     Raises:
         ConfigurationError: A credential is empty, or an argument cannot work.
         InsecureURLError: The URL is http and not of this machine.
     """
 
-    project_url: URL = attrs.field(converter=_as_project)
+    project_url: URL = attrs.field(converter=as_project)
     application_id: str = attrs.field(kw_only=True, validator=required)
     user: str = attrs.field(kw_only=True, alias="login", validator=required)
     password: Secret = attrs.field(kw_only=True, converter=as_secret, validator=required)
     timezone: ZoneInfo | None = attrs.field(kw_only=True, default=None, converter=_as_zone)
     validity: float = attrs.field(kw_only=True, default=7 * _HOUR, validator=_positive)
-    language: str = attrs.field(kw_only=True, default="", validator=_header_value)
+    accept_language: str | None = attrs.field(kw_only=True, default=None, validator=header_value)
     _base_url: URL = attrs.field(init=False, repr=False, eq=False)
     _key: TokenKey = attrs.field(init=False, repr=False, eq=False)
 
@@ -194,10 +187,8 @@ class CareCloudEnterprise(BearerScheme):
         response = yield self._post("users/actions/login", fields)
         raise_for_failure(response)
         if not is_success(response):
-            raise refusal(response)
-        data = response.json_object().get("data")
-        if not isinstance(data, dict):
-            raise UnreadableAnswerError(f"{response} holds no data")
+            raise refusal(response, USER_LOGIN)
+        data = data_of(response)
         text = token_text(response, data, "bearer_token")
         return Token(access_token=text, expires_in=self._life(response, data), subject=self.user)
 
@@ -223,16 +214,10 @@ class CareCloudEnterprise(BearerScheme):
         if not is_success(response) and response.status not in {401, 404}:
             raise UnreadableAnswerError(f"{response} does not confirm the logout")
 
-    def classify(self, response: ResponseHead, token: Token) -> Verdict:
-        """Judge by the status, except where a 401 is about a credential inside the call."""
-        if response.status == 401 and response.url.path.endswith(_CHECKING):  # noqa: PLR2004
-            return Verdict.FINE
-        return super().classify(response, token)
-
     def _post(
         self, path: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None
     ) -> AuthRequest:
-        language = {"Accept-Language": self.language} if self.language else {}
+        language = {"Accept-Language": self.accept_language} if self.accept_language else {}
         return AuthRequest.json(self._base_url / path, fields, {**language, **(headers or {})})
 
     def _life(self, response: AuthResponse, data: Mapping[str, Any]) -> float:

@@ -14,9 +14,10 @@ from asyncauth.testing.emulators._carecloud_project import (
     CareCloudProject,
     care_refusal,
     field_refusal,
-    invalid_params,
+    require,
+    unauthorized,
 )
-from asyncauth.testing.emulators._messages import ReceivedRequest, RefusalError, Reply
+from asyncauth.testing.emulators._messages import ReceivedRequest, Reply
 
 ENTERPRISE = "/webservice/rest-api/enterprise-interface/v1.0"
 
@@ -54,6 +55,7 @@ class EnterpriseInterface(CareCloudProject):
     """The Enterprise interface of one project.
 
     Attributes:
+        applications: The external application ids that it knows.
         validity: Seconds that a token is good for; seven hours unless the project says otherwise.
         users: API users by login.
         login_status: What a good login answers with; the API description lists both.
@@ -63,6 +65,7 @@ class EnterpriseInterface(CareCloudProject):
         logout_unknown: What a logout gets that names an unknown token. Not documented.
     """
 
+    applications: frozenset[str] = frozenset({"89d1a6111b3fb6e74665d948"})
     validity: float = 7 * 3600.0
     users: dict[str, CareCloudUser] = attrs.field(
         factory=lambda: {"fabulous_user": CareCloudUser("password_example")}
@@ -113,8 +116,8 @@ class EnterpriseInterface(CareCloudProject):
         fields = form or request.json_object()
         if fields is None:
             raise care_refusal("invalid", 400, "The body is not JSON", kind="bad_request_exception")
-        _require(fields, _APPLICATION, "login", "password")
-        self.check_application(_APPLICATION, fields[_APPLICATION])
+        require(fields, _APPLICATION, "login", "password")
+        self.check_application(_APPLICATION, fields[_APPLICATION], self.applications)
         login = self._checked(fields["login"], fields["password"])
         if self.single_token:
             self._end_tokens_of(login)
@@ -147,8 +150,8 @@ class EnterpriseInterface(CareCloudProject):
         # A dead token cannot log out, not even another one.
         self._admit(request)
         fields = request.json_object() or {}
-        _require(fields, _APPLICATION, "bearer_token")
-        self.check_application(_APPLICATION, fields[_APPLICATION])
+        require(fields, _APPLICATION, "bearer_token")
+        self.check_application(_APPLICATION, fields[_APPLICATION], self.applications)
         # The token to end is the body's, whoever's it is; the header only lets the caller in.
         token = self._user_tokens.get(fields["bearer_token"])
         if token is None or token.ended:
@@ -172,33 +175,15 @@ class EnterpriseInterface(CareCloudProject):
     def _admit(self, request: ReceivedRequest) -> UserToken:
         text = request.credentials("bearer")
         if text is None:
-            raise _unauthorized("missing")
+            raise unauthorized("missing")
         token = self._user_tokens.get(text)
         if token is None:
-            raise _unauthorized("unknown")
+            raise unauthorized("unknown")
         if token.ended:
-            raise _unauthorized("ended")
+            raise unauthorized("ended")
         if self.clock.wall() >= token.expires:
-            raise _unauthorized("expired")
+            raise unauthorized("expired")
         return token
-
-
-def _require(fields: Mapping[str, object], *names: str) -> None:
-    problems = [(name, reason) for name in names if (reason := _problem(fields, name))]
-    if problems:
-        raise invalid_params(*problems)
-
-
-def _problem(fields: Mapping[str, object], name: str) -> str:
-    if name not in fields:
-        return "required"
-    if fields[name] in ("", None):
-        return "empty"
-    return "" if isinstance(fields[name], str) else "invalid_value_format"
-
-
-def _unauthorized(kind: str) -> RefusalError:
-    return care_refusal(kind, 401, "Invalid credentials or token")
 
 
 def _person(login: str) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
 from typing import Literal, Self
@@ -20,14 +21,12 @@ class CareCloudProject(Emulator):
 
     Attributes:
         project_tz: IANA name of the project's time zone. Which one a project has is not documented.
-        applications: The external application ids that it knows.
         unknown_application: What an unknown application id gets. Not documented.
         rate_limit: Requests within one second, or none for no limit; more get an empty 429. Value
             and scope are not documented.
     """
 
     project_tz: str = "Europe/Prague"
-    applications: frozenset[str] = frozenset({"89d1a6111b3fb6e74665d948"})
     unknown_application: Literal[400, 403] = 400
     rate_limit: int | None = None
     _zone: ZoneInfo | None = attrs.field(init=False, default=None)
@@ -62,9 +61,9 @@ class CareCloudProject(Emulator):
             raise RefusalError("rate", Reply(status=429))
         self._recent.append(now)
 
-    def check_application(self, name: str, value: object) -> None:
+    def check_application(self, name: str, value: object, known: frozenset[str]) -> None:
         """Refuse an application id that the project does not know."""
-        if value not in self.applications:
+        if value not in known:
             raise field_refusal("application", self.unknown_application, name, "not_found")
 
     def test_connection(self, request: ReceivedRequest) -> Reply:
@@ -114,3 +113,23 @@ def field_refusal(counted_as: str, status: int, name: str, reason: str) -> Refus
     if status == HTTPStatus.BAD_REQUEST:
         return invalid_params((name, reason), counted_as=counted_as)
     return care_refusal(counted_as, status, f"{name}: {reason}")
+
+
+def require(fields: Mapping[str, object], *names: str) -> None:
+    """Refuse fields that are absent, empty or no text."""
+    problems = [(name, reason) for name in names if (reason := _problem(fields, name))]
+    if problems:
+        raise invalid_params(*problems)
+
+
+def _problem(fields: Mapping[str, object], name: str) -> str:
+    if name not in fields:
+        return "required"
+    if fields[name] in ("", None):
+        return "empty"
+    return "" if isinstance(fields[name], str) else "invalid_value_format"
+
+
+def unauthorized(kind: str) -> RefusalError:
+    """Return the refusal of a token, counted by what is wrong with it."""
+    return care_refusal(kind, 401, "Invalid credentials or token")
