@@ -5,11 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from asyncauth import RefreshPolicy
-from asyncauth.testing.emulators import ClicRDVEmulator, SimpliciteEmulator
+from asyncauth import RefreshPolicy, Token, TokenManager, open_store
+from asyncauth.testing.emulators import ClicRDVEmulator, CronofyEmulator, SimpliciteEmulator
 from asyncauth_stores.sealed import KeyRing
-from fleet_of_processes import WorkerProcess, a_fleet_at_work
-from vendor_jobs import CASES, CLICRDV_IDLE, SIMPLICITE_LIFE, clicrdv, simplicite
+from fleet_of_processes import Job, WorkerProcess, a_fleet_at_work
+from vendor_jobs import (
+    CASES,
+    CLICRDV_IDLE,
+    SIMPLICITE_LIFE,
+    clicrdv,
+    cronofy_application,
+    scheme_of,
+    simplicite,
+)
 
 pytestmark = pytest.mark.processes
 
@@ -34,14 +42,38 @@ async def test_four_processes_renew_once_per_expiry_and_no_request_fails(
     case = CASES[name]
     async with case.emulator() as vendor:
         job = case.job(vendor)
+        first = await _put(case.stored(vendor), job, store, key)
         async with a_fleet_at_work(job, vendor, store, key, PATIENT) as fleet:
             await fleet.start(4)
             assert await fleet.request(10) == []
-            assert vendor.stats.token_calls == 1
+            assert vendor.stats.token_calls == first
             for expiry in (1, 2, 3):
+                case.end(vendor)
                 await fleet.expire(job.advance)
                 assert await fleet.request(10) == []
-                assert vendor.stats.token_calls == 1 + expiry
+                assert vendor.stats.token_calls == first + expiry
+
+
+async def _put(token: Token | None, job: Job, store: str, key: str) -> int:
+    """Store an authorization; return how many token calls the first use costs."""
+    if token is None:
+        return 1
+    async with open_store(store, key=key) as opened:
+        await TokenManager(opened, policy=PATIENT).put(scheme_of(job), token)
+    return 0
+
+
+async def test_an_application_key_is_used_by_all_processes_without_asking_anybody(
+    store: str, key: str
+) -> None:
+    async with CronofyEmulator(per_second=None) as vendor:
+        job = cronofy_application(vendor)
+        async with a_fleet_at_work(job, vendor, store, key, PATIENT) as fleet:
+            await fleet.start(4)
+            assert await fleet.request(10) == []
+            calls = [facts["calls"] for facts in await fleet.all("facts")]
+        assert vendor.stats.token_calls == 0
+        assert calls == [{}] * 4
 
 
 async def test_one_process_traffic_keeps_a_clicrdv_session_alive_for_all(store: str, key: str) -> None:

@@ -120,8 +120,15 @@ async def _get(session: AuthSession, path: str, failures: Counter[str]) -> None:
 
 
 def _schemes(setup: Mapping[str, Any]) -> list[AuthScheme]:
-    make, each = getattr(schemes, setup["scheme"]), setup["each"]
-    return [make(**setup["arguments"], **one) for one in each]
+    make, arguments = getattr(schemes, setup["scheme"]), with_customer(setup["arguments"])
+    return [make(**arguments, **one) for one in setup["each"]]
+
+
+def with_customer(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a scheme's arguments with the one made that is no JSON value."""
+    customer = arguments.get("customer")
+    made = {} if customer is None else {"customer": schemes.CustomerLogin(**customer)}
+    return {**arguments, **made}
 
 
 @asynccontextmanager
