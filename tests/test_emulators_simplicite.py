@@ -245,3 +245,14 @@ async def test_a_gateways_page_can_stand_in_for_the_login(http: Client, fault: A
 async def test_only_an_issued_token_can_be_revoked() -> None:
     with pytest.raises(ConfigurationError, match="never issued"):
         server().revoke_access("unknown")
+
+
+@every
+@pytest.mark.parametrize("query", ["format=json&_json=true", "_output=json", "_oauth2=true"])
+async def test_the_first_servers_know_the_bare_token_only(
+    http: Client, profile: SimpliciteProfile, query: str
+) -> None:
+    async with server(profile=profile, plain_only=True) as vendor:
+        got = await sign_in(http, vendor, query, Accept="application/json")
+        assert (got.status, got.headers["Content-Type"]) == (200, "text/plain")
+        assert vendor.stats.tokens_issued == 1

@@ -183,3 +183,15 @@ async def test_with_user_tokens_no_idle_time_ends_a_token(http: Client) -> None:
         token = await token_of(http, vendor)
         vendor.clock.advance(86399)
         assert (await http.get(vendor.api_url / "rest", token)).status == 200
+
+
+@pytest.mark.parametrize("query", ["", "session=true"])
+async def test_where_the_caller_is_named_is_a_knob(http: Client, query: str) -> None:
+    async with server() as vendor:
+        token = await token_of(http, vendor)
+        url = (vendor.api_url / "rest").with_query(query)
+        assert (await http.get(url, token)).data["login"] == "svc"
+        vendor.names_user = "below user"
+        assert (await http.get(url, token)).data["user"] == {"login": "svc"}
+        vendor.names_user = "nowhere"
+        assert "svc" not in (await http.get(url, token)).body.decode()

@@ -21,34 +21,7 @@ from asyncauth._token import Secret, Token
 from asyncauth.abc import Verdict
 from asyncauth.schemes import Simplicite
 from flow_driver import NOW, Head, drive, reply
-
-TOKEN = "eVXGhFz5ovn1yCRU9N2U4rO7Chv9aiphSjUK5njA4clCSHXy5t"
-
-# "Services authentication"; the second as observed on a newer instance, the token ending in 24 hours.
-OLD_ANSWER = {
-    "authtoken": TOKEN,
-    "sessionid": "FD22A705AE469A414333BD0DE6A0222D",
-    "login": "svc",
-    "firstname": "Service",
-    "lastname": "Account",
-    "lang": "ENU",
-}
-NEW_ANSWER = {
-    "firstname": "Service",
-    "lang": "ENU",
-    "authtoken": TOKEN,
-    "authtokenexpiry": 1_750_086_400_000,
-    "authtokenexpires": "2025-06-16T15:06:40.000Z",
-}
-
-
-def simplicite(**options: Any) -> Simplicite:
-    fields = {"login": "svc", "password": "s3cret-Passw0rd", **options}
-    return Simplicite("https://erp.example.com/myapp/api", **fields)
-
-
-def held() -> Token:
-    return Token(access_token=TOKEN)
+from simplicite_samples import NEW_ANSWER, OLD_ANSWER, TOKEN, held, simplicite
 
 
 def test_the_login_is_a_get_with_basic_that_asks_for_json_by_query() -> None:

@@ -30,20 +30,24 @@ class SimpliciteEmulator(SimpliciteTokens):
 
     Attributes:
         context_path: What comes before `/api`, such as `/myapp`.
+        plain_only: Whether logins know the bare token and the redirect only, as before 3.1.
         trailing_newline: Whether the plain-text token ends with one. Not documented.
         oauth2_over_http: Whether the OAuth 2 shape is given without https. The page demands https;
             what http gets is not documented.
         refusal_body: What a 401 carries. Not documented.
         login_challenge: Whether the login's 401 names a scheme. Not documented.
         public_status: What `public` gets for objects that are not public. Not documented.
+        names_user: Where `/api/rest` names its caller. Not documented.
     """
 
     context_path: str = ""
+    plain_only: bool = False
     trailing_newline: bool = False
     oauth2_over_http: Literal["refuse", "allow"] = "refuse"
     refusal_body: Literal["empty", "json"] = "empty"
     login_challenge: bool = False
     public_status: Literal[200, 403, 404] = 200
+    names_user: Literal["on top", "below user", "nowhere"] = "on top"
 
     @property
     def api_url(self) -> URL:
@@ -66,8 +70,7 @@ class SimpliciteEmulator(SimpliciteTokens):
         # Options may stand in the query of a POST whose form has the credentials.
         fields = request.form()
         fields.extend(request.query)
-        oauth2 = fields.get("_oauth2") == "true" or fields.get("_output") == "oauth2"
-        if oauth2 and self.oauth2_over_http == "refuse":
+        if self._wants_oauth2(fields) and self.oauth2_over_http == "refuse":
             raise RefusalError("insecure", Reply(status=403))
         row = self._logged_in(request, fields)
         session_id = self.open_session(row) if self.profile == "v3" else ""
@@ -89,7 +92,7 @@ class SimpliciteEmulator(SimpliciteTokens):
     def _shape(
         self, request: ReceivedRequest, fields: MultiDict[str], row: TokenRow, session_id: str
     ) -> Reply:
-        if fields.get("_oauth2") == "true" or fields.get("_output") == "oauth2":
+        if self._wants_oauth2(fields):
             return Reply.json(
                 {
                     "access_token": row.text,
@@ -108,7 +111,13 @@ class SimpliciteEmulator(SimpliciteTokens):
         end = "\n" if self.trailing_newline else ""
         return Reply(body=(row.text + end).encode(), headers={"Content-Type": "text/plain"})
 
+    def _wants_oauth2(self, fields: MultiDict[str]) -> bool:
+        asked = fields.get("_oauth2") == "true" or fields.get("_output") == "oauth2"
+        return asked and not self.plain_only
+
     def _wants_json(self, request: ReceivedRequest, fields: MultiDict[str]) -> bool:
+        if self.plain_only:
+            return False
         if fields.get("_json") == "true" or "json" in {fields.get("_output"), fields.get("format")}:
             return True
         # From 5.2.39; earlier versions ignore the header and answer with the bare token.
@@ -155,7 +164,12 @@ class SimpliciteEmulator(SimpliciteTokens):
 
     def _whoami(self, request: ReceivedRequest) -> Reply:
         login, serial = self._caller(request)
-        return Reply.json(echo(request, login=login, serial=serial))
+        places: dict[str, dict[str, object]] = {
+            "on top": {"login": login},
+            "below user": {"user": {"login": login}},
+            "nowhere": {},
+        }
+        return Reply.json(echo(request, serial=serial, **places[self.names_user]))
 
     def _object(self, request: ReceivedRequest) -> Reply:
         login, serial = self._caller(request)
