@@ -16,7 +16,12 @@ from asyncauth.testing.emulators._base import MovableClock as MovableClock
 from asyncauth.testing.emulators._base import Route as Route
 from asyncauth.testing.emulators._base import Statistics as Statistics
 from asyncauth.testing.emulators._carecloud import CareCloudEmulator as CareCloudEmulator
+from asyncauth.testing.emulators._carecloud_customer import CareCloudPerson as CareCloudPerson
 from asyncauth.testing.emulators._carecloud_enterprise import CareCloudUser as CareCloudUser
+from asyncauth.testing.emulators._clicrdv import ClicRDVEmulator as ClicRDVEmulator
+from asyncauth.testing.emulators._clicrdv_sessions import ClicRDVKey as ClicRDVKey
+from asyncauth.testing.emulators._clicrdv_sessions import ClicRDVPerson as ClicRDVPerson
+from asyncauth.testing.emulators._cronofy import CronofyEmulator as CronofyEmulator
 from asyncauth.testing.emulators._faults import GATEWAY_504_HTML as GATEWAY_504_HTML
 from asyncauth.testing.emulators._faults import Answer as Answer
 from asyncauth.testing.emulators._faults import Connection as Connection
@@ -38,8 +43,13 @@ __all__ = [
     "GATEWAY_504_HTML",
     "Answer",
     "CareCloudEmulator",
+    "CareCloudPerson",
     "CareCloudUser",
+    "ClicRDVEmulator",
+    "ClicRDVKey",
+    "ClicRDVPerson",
     "Connection",
+    "CronofyEmulator",
     "Cut",
     "Emulator",
     "Fault",
