@@ -8,24 +8,16 @@ import pytest
 from asyncauth import AuthError, Token, TokenManager
 from asyncauth._codec import decode
 from asyncauth.abc import AuthScheme
-from asyncauth.schemes import CareCloudEnterprise, ClientCredentials, ITCare, Simplicite
+from asyncauth.schemes import ClientCredentials, Simplicite
 from asyncauth.testing import ManualClock
-from asyncauth.testing.emulators import (
-    Answer,
-    CareCloudEmulator,
-    Cut,
-    Emulator,
-    Fault,
-    ITCareEmulator,
-    SimpliciteEmulator,
-    html_page,
-)
+from asyncauth.testing.emulators import Answer, Cut, Fault, html_page
 from asyncauth_stores.memory import MemoryTokenStore
+from vendor_jobs import CASES, scheme_of
 from worlds import Fleet, text_of
 
 JSON = {"Content-Type": "application/json"}
 MARK = "what-the-vendor-keeps-secret"
-OLD = Token(access_token="old-access", expires_in=60)
+OLD = Token(access_token="old-access", refresh_token="old-refresh", expires_in=60)
 
 
 def _json(text: str) -> Answer:
@@ -99,32 +91,17 @@ async def test_a_bad_answer_is_an_error_and_the_old_entry_stays(
     assert fleet.vendor.stats.token_calls == calls
 
 
-def _scheme_of(vendor: Emulator) -> AuthScheme:
-    if isinstance(vendor, ITCareEmulator):
-        return ITCare(
-            client_id="itcare-client",
-            client_secret="itcare-secret",
-            token_url=vendor.token_url,
-            base_url=vendor.api_url,
-        )
-    if isinstance(vendor, SimpliciteEmulator):
-        return Simplicite(vendor.api_url, login="svc", password="hidden-password")
-    return CareCloudEnterprise(vendor.url, application_id="app", login="svc", password="hidden-password")
-
-
-@pytest.mark.parametrize("kind", [ITCareEmulator, SimpliciteEmulator, CareCloudEmulator])
-async def test_a_page_for_people_is_no_vendors_token(
-    kind: type[ITCareEmulator | SimpliciteEmulator | CareCloudEmulator],
-) -> None:
-    clock = ManualClock()
-    async with kind(clock=clock) as vendor, MemoryTokenStore(clock=clock) as store:
+@pytest.mark.parametrize("name", CASES)
+async def test_a_page_for_people_is_no_vendors_token(name: str) -> None:
+    clock, case = ManualClock(), CASES[name]
+    async with case.emulator() as vendor, MemoryTokenStore(clock=clock) as store:
         vendor.faults.add(html_page(200), on="token", times=None)
-        scheme, manager = _scheme_of(vendor), TokenManager(store, clock=clock)
+        scheme, manager = scheme_of(case.job(vendor)), TokenManager(store, clock=clock)
         await manager.put(scheme, OLD)
         clock.step(60)
         error = await failure_of(clock, manager, scheme)
         assert vendor.faults.struck
-        assert_shows_nothing(error, "hidden-password", "itcare-secret", "old-access")
+        assert_shows_nothing(error, "-password", "-secret", "old-access", "old-refresh", "production-apikey")
         value = (await store.read(store.name(scheme.key))).value
         assert value is not None
         entry = decode(value).entry
