@@ -46,8 +46,9 @@ async def test_a_wrong_password_is_tried_once_by_all_workers_and_a_corrected_one
         if token is not None:
             await managers[0].put(right, token)
             clock.step(job.advance)
+        errors: list[CredentialRefusedError] = []
         for _ in range(3):
-            errors = await asyncio.gather(*(_refusal(manager, wrong) for manager in managers))
+            errors += await asyncio.gather(*(_refusal(manager, wrong) for manager in managers))
             clock.step(1)
         assert case.tries(vendor) == 1
         for error in errors:
