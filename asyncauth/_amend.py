@@ -28,12 +28,14 @@ async def amend(
         held = await worker.obtain(slot, scheme)
         if held.entry.one_time:
             raise ConfigurationError(f"a {scheme.key.scheme} token is renewed, and not amended")
+        asked_at = means.clock.monotonic()
         try:
             token = await means.converse(change(held.entry.token))
         except GrantRefusedError:  # the token itself is dead, and the change was not even looked at
             await worker.replace(slot, scheme, held)
             continue
-        entry = amended_entry(token, held.entry)
+        sighting = means.ledger.last(slot.name) or await means.ledger.look(slot.name)
+        entry = amended_entry(token, held.entry, used_at=sighting.store_time(asked_at))
         commit = partial(transitions.commit, entry=entry, policy=means.policy)
         outcome = await means.ledger.run(slot.name, commit)
         if not isinstance(outcome.answer, Conflict):

@@ -19,7 +19,6 @@ from asyncauth._errors import (
     StoreError,
     StoreUnavailableError,
     TokenRefusedError,
-    VendorBusyError,
     VendorError,
 )
 from asyncauth._events import RenewalStarted, TokenGivenUp, TokenRenewed
@@ -143,9 +142,7 @@ class Attempt:
         policy, grant = self._means.policy, self.lease.grant
         spends = mode is Mode.REFRESH and self._base is not None and self._base.one_time
         doubted = self._ambiguous > 0 or grant.doubtful
-        if isinstance(error, VendorBusyError):
-            asked_for = min(retry_after(error), policy.retry_after_max)
-            self._means.pacer.hold(self.scheme.pace, max(asked_for, policy.backoff_first))
+        self._means.heed(self.scheme, error)
         if not error.not_processed:
             self._ambiguous += 1
             if spends and self.scheme.can_login:

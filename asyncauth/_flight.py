@@ -59,7 +59,8 @@ class Flight:
         slot: The RAM copy of the key.
         scheme: The vendor's knowledge.
         min_ttl: Seconds of life that the token is wanted for.
-        suspected_at: Seconds of local time at which the entry became suspect; none to renew it.
+        suspected_at: Seconds of local time at which `suspect` became so; none to renew an entry.
+        suspect: The entry to check.
         checks_from: When it took off, if it is to check; suspicions up to then are its own.
         early: Whether nobody waits for it.
         lease: The lease that is held, if one is.
@@ -72,7 +73,8 @@ class Flight:
     scheme: AuthScheme
     min_ttl: float = 0.0
     suspected_at: float | None = None
-    checks_from: float = -inf
+    suspect: Entry | None = None
+    checks_from: float = attrs.field(init=False, default=-inf)
     early: bool = False
     lease: HeldLease | None = None
     obstacle: str = attrs.field(init=False, default="the vendor")
@@ -84,9 +86,13 @@ class Flight:
     _reached_at: float = attrs.field(init=False, default=inf)
     _deadline: float = attrs.field(init=False, default=inf)
 
+    def __attrs_post_init__(self) -> None:
+        if self.suspected_at is not None:
+            self.checks_from = self.means.clock.monotonic()
+
     async def run(self) -> Landing:
         """Fly. What goes wrong is the landing's error, for each of those who wait."""
-        self._seen = self.slot.entry
+        self._seen = self.suspect or self.slot.entry
         self._deadline = self.means.clock.monotonic() + self.means.policy.wait
         try:
             return Landing(held=await self._fly())
@@ -119,6 +125,7 @@ class Flight:
         now = self.means.clock.monotonic()
         if isinstance(acquire(sighting.view(now), ask, policy).answer, Grant):
             stand_back(self.means, self.slot)
+            self.obstacle = "a turn, because of the vendor's limit" if self.scheme.pace else self.obstacle
             await self.means.pacer.turn(self.scheme.pace)
             if self._marked != self._attempt:
                 # Before the lease is written: a lease without a mark says nothing of its holder.

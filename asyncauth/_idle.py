@@ -37,7 +37,8 @@ async def _share(means: Means, slot: Slot, held: Held) -> None:
         sighting = means.ledger.last(slot.name) or await means.ledger.look(slot.name)
         last_use = sighting.store_time(used_at)
         touch = partial(transitions.touch, base=held.entry.id, last_use=last_use, policy=means.policy)
-        await means.ledger.run(slot.name, touch)
+        # What was seen last may be older than the entry: an answer to an earlier telling came late.
+        await means.ledger.run(slot.name, touch, fresh=True)
     except StoreError:
         return  # the others take the session for over at worst, and log in
 

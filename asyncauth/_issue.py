@@ -62,9 +62,10 @@ def first_entry(entry_id: str, token: Token, scheme: AuthScheme, *, issued_at: i
     )
 
 
-def amended_entry(token: Token, base: Entry) -> Entry:
+def amended_entry(token: Token, base: Entry, *, used_at: int) -> Entry:
     """Return the entry for a token whose state at the vendor was changed: it lives as long as before."""
-    return attrs.evolve(base, id=new_id(), token=token, ancestors=base.lineage())
+    last_use = _first_use(token, used_at)  # the change was a use
+    return attrs.evolve(base, id=new_id(), token=token, ancestors=base.lineage(), last_use=last_use)
 
 
 def constant_entry(token: Token) -> Entry:

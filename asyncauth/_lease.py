@@ -30,7 +30,7 @@ from asyncauth._pace import Pacer
 from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Entry, Reason
 from asyncauth._slot import Slot
-from asyncauth.abc import AuthFlow
+from asyncauth.abc import AuthFlow, AuthScheme
 
 _T = TypeVar("_T")
 
@@ -64,6 +64,12 @@ class Means:
         """Hold a conversation with a vendor; see `asyncauth._flow.converse`."""
         timeout = self.policy.request_timeout
         return await converse(flow, self.client(), self.clock, timeout, before_send=before_send)
+
+    def heed(self, scheme: AuthScheme, error: VendorError) -> None:
+        """Hold all renewals of an application back, if its vendor said that there were too many."""
+        if isinstance(error, VendorBusyError):
+            asked = min(retry_after(error), self.policy.retry_after_max)
+            self.pacer.hold(scheme.pace, max(asked, self.policy.backoff_first))
 
 
 class AskAgainError(Exception):

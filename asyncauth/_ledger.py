@@ -171,7 +171,10 @@ class Ledger:
             asked_at=asked_at,
             seen_at=self.clock.monotonic(),
         )
-        self._last[name] = written
+        if self._last.get(name, sighting) is sighting:
+            self._last[name] = written
+        else:
+            del self._last[name]  # which of the two is older nobody knows: the next one looks
         return Outcome(answer=step.answer, sighting=written, replicated=replicated)
 
     def _sight(self, snapshot: Snapshot, asked_at: float) -> Sighting:

@@ -48,6 +48,7 @@ async def renew_alone(means: Means, slot: Slot, scheme: AuthScheme, error: Store
         _log.warning("%s; this process logs in to %s alone until it is back", error, slot.key.scheme)
     sighting = means.ledger.last(slot.name) or _own_sighting(means.clock)
     _guard_against_a_loop(means, slot, sighting)
+    await means.pacer.turn(scheme.pace)
     means.emit(RenewalStarted(key=slot.key, attempt=new_id(), mode=Mode.LOGIN.value))
     sent_at = means.clock.monotonic()
     try:
@@ -64,6 +65,7 @@ async def renew_alone(means: Means, slot: Slot, scheme: AuthScheme, error: Store
         slot.stand_back_until = means.clock.monotonic() + pause
         if not isinstance(failure, VendorError):
             raise
+        means.heed(scheme, failure)
         reason = type(failure).__name__
         raise RenewalFailedError(f"renewing failed: {failure}", reason=reason, retry_in=pause) from failure
     means.later(slot, entry, sighting)

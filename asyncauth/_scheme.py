@@ -65,7 +65,7 @@ class Pace:
     """
 
     name: str
-    per_second: float
+    per_second: float = attrs.field(validator=attrs.validators.gt(0))
 
 
 class AuthScheme(ABC):

@@ -98,6 +98,12 @@ def _duration(instance: object, attribute: "attrs.Attribute[Any]", value: object
         raise ValueError(f"{attribute.name} has to be a number of seconds")
 
 
+def _positive(instance: object, attribute: "attrs.Attribute[Any]", value: float | None) -> None:
+    del instance
+    if value is not None and value <= 0:
+        raise ValueError(f"{attribute.name} has to be more than 0 seconds")
+
+
 def is_printable(text: str) -> bool:
     """Tell whether a text is one or more visible ASCII characters or inner spaces (VSCHAR)."""
     return bool(text) and text.isascii() and text.isprintable() and text.strip() == text
@@ -114,7 +120,8 @@ class Token:
         token_type: As the vendor wrote it, compared without case (RFC 6749, section 7.1).
         expires_in: Seconds from the issue to the hard end; none when the vendor does not say.
         idle_timeout: Seconds without use after which the vendor ends the session; none when it
-            does not. It is no promise of a life as long as that, and nothing acts on it yet.
+            does not. Requests of sessions and middlewares are uses, of all workers together; what an
+            application does with the bare token is not known to be one.
         refresh_token: What a refresh spends; none where there is nothing to refresh with.
         refresh_expires_in: Seconds from the issue to the refresh token's end; none when unknown.
         cookies: Cookies of a login session, by name; they belong to requests together with the
@@ -129,7 +136,7 @@ class Token:
     )
     token_type: str = "Bearer"  # noqa: S105 - a type, not a secret
     expires_in: float | None = attrs.field(default=None, validator=_duration)
-    idle_timeout: float | None = attrs.field(default=None, validator=_duration)
+    idle_timeout: float | None = attrs.field(default=None, validator=[_duration, _positive])
     refresh_token: Secret | None = attrs.field(
         default=None, converter=as_optional_secret, validator=_printable
     )

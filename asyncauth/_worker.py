@@ -4,7 +4,6 @@ import asyncio
 import logging
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
-from math import inf
 from typing import final
 
 import aiohttp
@@ -31,7 +30,6 @@ from asyncauth._pace import Pacer
 from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Entry
 from asyncauth._slot import Held, Landing, Slot
-from asyncauth._token import Token
 from asyncauth._waiting import end, landed, patience, speaks_for
 from asyncauth._watch import watch
 from asyncauth.abc import AuthScheme, TokenStore
@@ -74,16 +72,18 @@ class Worker:
         )
         self._client = client
         self._closing: asyncio.Task[None] | None = None
-        self._slots: dict[tuple[TokenKey, Token | None], Slot] = {}
+        self._slots: dict[TokenKey, Slot] = {}
         self._flights: dict[asyncio.Task[Landing], Flight] = {}
         self._unsaved: dict[asyncio.Task[None], tuple[Slot, Entry]] = {}
 
     def slot(self, scheme: AuthScheme) -> Slot:
         """Return the RAM copy of a scheme's key."""
-        place = key, _ = scheme.key, scheme.constant
-        slot = self._slots.get(place)
+        if scheme.constant is not None:
+            return Slot.of(scheme, name="")  # nothing is shared: each has its own, and no secret stays here
+        key = scheme.key
+        slot = self._slots.get(key)
         if slot is None:
-            slot = self._slots[place] = Slot.of(scheme, self.store.name(key))
+            slot = self._slots[key] = Slot.of(scheme, self.store.name(key))
         return slot
 
     async def obtain(self, slot: Slot, scheme: AuthScheme, min_ttl: float = 0.0) -> Held:
@@ -184,10 +184,11 @@ class Worker:
             if slot.ready is not None and slot.ready.entry.id != used.entry.id:
                 return slot.ready
             if landing is None:
-                landing = await landed(self._take_off(slot, scheme, suspected_at=suspected_at))
+                check = self._take_off(slot, scheme, suspected_at=suspected_at, suspect=used.entry)
+                landing = await landed(check)
         if landing.error is not None:
             raise landing.error.again() from landing.error
-        return landing.held
+        return landing.held or self.newer(slot, used)
 
     async def keep_alive(self, slot: Slot) -> None:
         """Have a session probed that nobody uses, unless another worker is faster."""
@@ -223,6 +224,7 @@ class Worker:
         *,
         min_ttl: float = 0.0,
         suspected_at: float | None = None,
+        suspect: Entry | None = None,
         early: bool = False,
     ) -> asyncio.Task[Landing]:
         if self.closed:
@@ -233,7 +235,7 @@ class Worker:
             scheme=scheme,
             min_ttl=min_ttl,
             suspected_at=suspected_at,
-            checks_from=-inf if suspected_at is None else self.means.clock.monotonic(),
+            suspect=suspect,
             early=early,
         )
         task = asyncio.get_running_loop().create_task(flight.run())

@@ -94,6 +94,7 @@ class Worn:
             request.url = url
             # Errors of aiohttp show it in their `repr`; there is no public way to say another one.
             response._request_info = _shown(response._request_info, url)  # noqa: SLF001
+            response._cache.pop("request_info", None)  # noqa: SLF001 - if a middleware has looked at it
         if self.cookies.keys() & response.cookies.keys():
             kept = SimpleCookie()
             kept.update({name: m for name, m in response.cookies.items() if name not in self.cookies})

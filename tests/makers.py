@@ -42,6 +42,12 @@ def an_entry(
     )
 
 
+def a_session(ago: float, name: str = "s", *, one_time: bool = False, life: float | None = None) -> Entry:
+    """Return a session that idles out after ten minutes, and was used so many seconds ago."""
+    entry = an_entry(name, one_time=one_time, refresh=one_time, life=life, idle=600)
+    return attrs.evolve(entry, last_use=NOW - round(ago * SECOND))
+
+
 OLD = an_entry("e1")
 NEW = an_entry("e2", "e1", age=0)
 PLAIN = an_entry("e1", one_time=False, refresh=False)

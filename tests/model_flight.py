@@ -144,18 +144,19 @@ class Scene:
     def stay_unsure(self, worker: Worker) -> None:
         """Nobody knows whether the vendor processed the request."""
         worker.ambiguous = True
-        if worker.mode is Mode.REFRESH and self.rules.kind.can_login:
+        if worker.mode is Mode.REFRESH and self.rules.kind.can_login and self.rules.kind.one_time:
             worker.mode = Mode.LOGIN
             self._again(worker, Pc.GRANTED)
             return
-        if worker.mode is Mode.REFRESH and self.rules.quiet:
+        if worker.mode is Mode.REFRESH and self.rules.kind.one_time and self.rules.quiet:
             worker.until = self.now + ticks(POLICY.quiet)
             self._again(worker, Pc.QUIET)
             return
         self._again(worker, Pc.GRANTED)
 
     def _again(self, worker: Worker, then: Pc) -> None:
-        spent = worker.grant is not None and worker.grant.doubtful and worker.mode is Mode.REFRESH
+        spends = worker.mode is Mode.REFRESH and self.rules.kind.one_time
+        spent = spends and worker.grant is not None and worker.grant.doubtful
         if worker.tries == 0 or (spent and worker.ambiguous):
             worker.pc = Pc.ABANDON
             return
@@ -191,7 +192,7 @@ class Scene:
             id=self.rules.new_id(number, base),
             era=worker.era,
             ancestors=() if base is None else base.lineage(),
-            token=token_of(number, refreshable=self.rules.kind.one_time),
+            token=token_of(number, refreshable=self.rules.kind.refreshable),
             one_time=self.rules.kind.one_time,
             issued_at=self.now,
             expires_at=self.now + LIFE,

@@ -86,6 +86,8 @@ class Moves(Run):
     def do_send(self, choice: Choice) -> None:
         worker = self.workers[choice.worker]
         base = None if worker.grant is None else worker.grant.base
+        if self.rules.kind.repeatable and worker.mode is Mode.LOGIN and base is not None:
+            self._assert_lost(base)
         refresh = number_of(base) if worker.mode is Mode.REFRESH and base is not None else None
         worker.pc, worker.sent, worker.until = Pc.SENT, True, self.now + ticks(POLICY.request_timeout)
         self.vendor.contacts += 1
@@ -108,7 +110,8 @@ class Moves(Run):
         return reply, self.now + (TICK if fault == "late answer" else 0)
 
     def _process(self, refresh: int | None) -> int | Reply:
-        if refresh is not None and self.rules.kind.can_login and refresh not in self.vendor.living:
+        once = self.rules.kind.one_time and self.rules.kind.can_login
+        if refresh is not None and once and refresh not in self.vendor.living:
             raise ViolationError(f"the spent refresh-{refresh} was sent, though a login was possible")
         number = self.vendor.login() if refresh is None else self.vendor.refresh(refresh, self.now)
         if number is None and (killed := self.vendor.revoked & self._held()):
@@ -116,6 +119,10 @@ class Moves(Run):
                 f"the reuse of refresh-{refresh} revoked {sorted(killed)}, which somebody holds"
             )
         return Reply.INVALID if number is None else number
+
+    def _assert_lost(self, base: Entry) -> None:
+        if number_of(base) not in self.vendor.ended:
+            raise ViolationError(f"a login was sent that ends {base.id}, though a refresh was possible")
 
     def do_arrive(self, choice: Choice) -> None:
         request = self.delayed[choice.detail]
@@ -216,7 +223,7 @@ class Moves(Run):
 
     def do_authorize(self, choice: Choice) -> None:
         number = self.vendor.login()
-        token = token_of(number, refreshable=self.rules.kind.one_time)
+        token = token_of(number, refreshable=self.rules.kind.refreshable)
         entry = Entry(
             id=f"e{number}",
             era=0,

@@ -29,16 +29,24 @@ class Kind:
     can_login: bool = False
     one_time: bool = True
     destructive: bool = False
+    repeatable: bool = False
     reuse: Reuse = Reuse.REVOKE
+
+    @property
+    def refreshable(self) -> bool:
+        """Tell whether its tokens have refresh tokens."""
+        return self.one_time or self.repeatable
 
 
 N = Kind("N", can_login=True, one_time=False)
 N1 = Kind("N1", can_login=True, one_time=False, destructive=True)
+N1S = Kind("N1s", can_login=True, one_time=False, destructive=True, repeatable=True)
+"""State on a session, such as a person's login: a refresh revives it, and a login loses it."""
 R = Kind("R")
 R0 = Kind("R0", reuse=Reuse.REFUSE)
 RG = Kind("Rg", reuse=Reuse.WINDOW)
 RL = Kind("RL", can_login=True)
-KINDS = (N, N1, R, R0, RG, RL)
+KINDS = (N, N1, N1S, R, R0, RG, RL)
 
 
 @attrs.define
@@ -72,6 +80,8 @@ class Vendor:
     def refresh(self, number: int, now: int) -> int | None:
         """Spend a refresh token; none means `invalid_grant`."""
         family = self.families[number - 1]
+        if self.kind.repeatable:
+            return None if number in self.ended else self._issue(family)
         if number in self.living:
             self.living -= {number}
             self.spent = (*self.spent, (number, now))

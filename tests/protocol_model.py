@@ -40,12 +40,12 @@ class World(Moves):
         vendor, workers = Vendor(rules.kind), [Worker(index=i) for i in range(rules.workers)]
         world = cls(rules, vendor, Store(), workers, rounds=rules.rounds)
         if not rules.cold:
-            number, refreshable = vendor.login(), rules.kind.one_time
+            number = vendor.login()
             first = Entry(
                 id="e1",
                 era=0,
-                token=token_of(number, refreshable=refreshable),
-                one_time=refreshable,
+                token=token_of(number, refreshable=rules.kind.refreshable),
+                one_time=rules.kind.one_time,
                 issued_at=0,
                 expires_at=LIFE,
             )

@@ -1,7 +1,7 @@
 """A scheme that a test writes the lines of, and a store's handle that goes wrong as a test says."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 from yarl import URL
@@ -9,7 +9,7 @@ from yarl import URL
 from asyncauth import AuthScheme, StoreError, Token, TokenKey
 from asyncauth._errors import NotReplicatedError
 from asyncauth._exchange import AuthRequest, Placement
-from asyncauth.abc import AuthFlow, ResponseHead, Snapshot, Verdict
+from asyncauth.abc import AuthFlow, Pace, ResponseHead, Snapshot, Verdict
 from asyncauth.testing import ManualClock
 from asyncauth_stores.memory import MemoryTokenStore
 from worlds import Handle
@@ -22,12 +22,29 @@ def issued(number: int) -> Token:
     return Token(access_token=f"t{number}", expires_in=3600)
 
 
+def idling(number: int) -> Token:
+    """Return t1, t2, ..., each until it was not used for ten minutes."""
+    return Token(access_token=f"t{number}", idle_timeout=600)
+
+
+def bearer(text: str) -> Placement:
+    """Put a token where most vendors want it."""
+    return Placement(headers={"Authorization": f"Bearer {text}"})
+
+
 @attrs.define(eq=False, kw_only=True)
 class Scripted(AuthScheme):
     """Knows no vendor: what a login or a refresh gives is a function of how many there were.
 
     Attributes:
         answer: Returns the token of a call, or raises.
+        renewal: Returns the token of a refresh, or raises; by default a refresh is a login.
+        refreshed: How many refreshes there were, if they are no logins.
+        verdicts: What statuses mean; any other one is judged as usual.
+        place: What a token's text puts on requests.
+        fixed: The token, if it is made of the credential alone.
+        limit: How often the vendor may be asked.
+        person_url: Where people authorize.
         calls: How many logins and refreshes there were.
         probes: Whether each probe finds the token alive; the last one again and again.
         probed: How many probes there were.
@@ -41,7 +58,18 @@ class Scripted(AuthScheme):
     account: str = "svc"
     base: URL | None = BASE
     can_login: bool = True
+    login_is_destructive: bool = False
+    refresh_rotates: bool | None = None
     renews_early: bool = True
+    revives: bool = False
+    keep_alive: bool = False
+    renewal: Callable[[Token], Token] | None = None
+    refreshed: int = 0
+    verdicts: Mapping[int, Verdict] = {403: Verdict.SUSPECT}
+    place: Callable[[str], Placement] = bearer
+    fixed: Token | None = None
+    limit: Pace | None = None
+    person_url: URL | None = None
     calls: int = 0
     probes: Callable[[], bool] = lambda: True
     probed: int = 0
@@ -61,13 +89,28 @@ class Scripted(AuthScheme):
     def base_url(self) -> URL | None:
         return self.base
 
+    @property
+    def constant(self) -> Token | None:
+        return self.fixed
+
+    @property
+    def pace(self) -> Pace | None:
+        return self.limit
+
+    @property
+    def authorize_url(self) -> URL | None:
+        return self.person_url
+
     def login(self) -> AuthFlow[Token]:
         yield from ()
         self.calls += 1
         return self.answer(self.calls)
 
     def refresh(self, token: Token) -> AuthFlow[Token]:
-        return self.login()
+        if self.renewal is None:
+            return (yield from self.login())
+        self.refreshed += 1
+        return self.renewal(token)
 
     def logout(self, token: Token) -> AuthFlow[None]:
         yield from ()
@@ -82,11 +125,11 @@ class Scripted(AuthScheme):
 
     def apply(self, token: Token) -> Placement:
         assert token.access_token is not None
-        return Placement(headers={"Authorization": f"Bearer {token.access_token.reveal()}"})
+        return self.place(token.access_token.reveal())
 
     def classify(self, response: ResponseHead, token: Token) -> Verdict:
         self.judged += 1
-        return Verdict.SUSPECT if response.status == 403 else super().classify(response, token)
+        return self.verdicts.get(response.status) or super().classify(response, token)
 
 
 class Troubled(Handle):

@@ -24,7 +24,7 @@ TOKENS = st.builds(
     access_token=TEXT,
     token_type=st.text(),
     expires_in=SECONDS,
-    idle_timeout=SECONDS,
+    idle_timeout=st.none() | st.floats(0.001, 1e9),
     refresh_token=st.none() | TEXT,
     refresh_expires_in=SECONDS,
     cookies=st.dictionaries(TEXT, TEXT, max_size=2),

@@ -18,6 +18,9 @@ from asyncauth.cli._demo_policy import POLICY, YOUNG
 from redis_servers import RedisServer
 
 SHORT = ("--seconds", "6", "--workers", "2")
+EXPIRING = {"oauth2", "clicrdv", "simplicite", "cronofy_user", "itcare", "carecloud_enterprise"}
+WITHOUT_EXPIRY = {"cronofy_application": 0, "carecloud_customer": 1}
+"""Systems whose tokens do not end, and how many token calls each of them costs the whole fleet."""
 
 
 @contextmanager
@@ -64,15 +67,23 @@ def wait_until_gone(pids: list[int]) -> None:
 def check_good(document: dict[str, Any]) -> None:
     assert document["problems"] == []
     assert document["ok"] is True
-    assert set(document["systems"]) == {"oauth2", "itcare", "simplicite", "carecloud"}
+    assert set(document["systems"]) == EXPIRING | WITHOUT_EXPIRY.keys()
     for name, figures in document["systems"].items():
         extra = int(name == "itcare")
-        assert figures["renewals_per_expiry"] == 1.0
         assert figures["failed"] == 0
         assert figures["requests"] > 100
-        assert figures["expiries"] >= 1
         assert figures["extra_token_calls"] == extra
         assert figures["token_calls"] == figures["entries"] + extra
+    for name in EXPIRING:
+        assert document["systems"][name]["expiries"] >= 1
+        assert document["systems"][name]["renewals_per_expiry"] == 1.0
+    for name, token_calls in WITHOUT_EXPIRY.items():
+        assert document["systems"][name]["expiries"] == 0
+        assert document["systems"][name]["token_calls"] == token_calls
+        assert document["systems"][name]["renewals_per_expiry"] is None
+    sessions = document["systems"]["clicrdv"]
+    assert sessions["token_calls"] == sessions["expiries"] + 1
+    assert (document["device_tokens"], document["customer_logins"]) == (1, 1)
     assert document["killed"]["system"] == "itcare"
     assert document["killed"]["renewed_by"] != document["killed"]["worker"]
 

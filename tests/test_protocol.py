@@ -9,7 +9,7 @@ import pytest
 
 from model_explorer import Explored, explore
 from model_store import Rules, ViolationError
-from model_vendor import KINDS, N1, R0, RG, RL, Kind, N, R
+from model_vendor import KINDS, N1, N1S, RG, RL, Kind, N, R
 
 pytestmark = pytest.mark.slow
 
@@ -24,14 +24,15 @@ OF_GRANTS = ("mistaken", "authorize", "log out")
 # Section 9: contacts per expiry, for each kind; a fault that is not named allows one.
 BOUNDS = {
     "crash": {"N": 2, "N1": 3, "other": 2},
-    "stall": {"N": 2, "N1": 3, "RL": 2, "other": 1},
+    "stall": {"N": 2, "N1": 3, "N1s": 2, "RL": 2, "other": 1},
     "answer lost": {"other": 2},
     "processed 5xx": {"other": 2},
     "5xx": {"other": 2},
     "429": {"other": 2},
     "mistaken": {"other": 2},
     "delayed": {"N1": 3, "other": 2},
-    "fail-over": {"N": 2, "N1": 3, "other": 1},
+    "fail-over": {"N": 2, "N1": 3, "N1s": 2, "other": 1},
+    "revoked": {"N1s": 2, "other": 1},  # the refresh that is refused, and the login
     "outage": {"N": 3, "other": 1},
 }
 LOSES_ONE_TIME = {"crash", "answer lost", "processed 5xx", "delayed"}
@@ -82,7 +83,7 @@ def test_a_killed_holder_whose_death_is_seen_is_followed_safely(kind: Kind) -> N
     assert explored.complete
 
 
-@pytest.mark.parametrize("kind", [N, N1, RL], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [N, N1, N1S, RL], ids=lambda kind: kind.name)
 def test_a_cold_start_logs_in_once(kind: Kind) -> None:
     assert explore(Rules(kind, workers=3, rounds=1, cold=True)).contacts == {(): 1}
 
@@ -121,7 +122,7 @@ def test_without_a_wait_after_an_outage_the_first_to_ask_spends_what_the_holder_
         explore(Rules(R, ("outage beyond grace",), rounds=1, waits_after_outage=False))
 
 
-@pytest.mark.parametrize("kind", [N, N1, R, R0, RG, RL], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_nobody_minds_how_long_an_outage_is(kind: Kind) -> None:
     explored = explore(Rules(kind, ("outage beyond grace",), rounds=1))
     assert explored.complete

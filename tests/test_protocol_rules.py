@@ -16,7 +16,7 @@ from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Entry, Mode, Reason, Record
 from model_explorer import explore
 from model_store import Rules, ViolationError
-from model_vendor import N1, RL, R
+from model_vendor import N1, N1S, RL, R
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +88,10 @@ def refresh_after_takeover(view: View, ask: Ask, policy: RefreshPolicy) -> Step:
     return attrs.evolve(step, answer=attrs.evolve(step.answer, mode=Mode.REFRESH), record=record)
 
 
+def login_after_takeover(view: View, ask: Ask, policy: RefreshPolicy) -> Step:
+    return _acquire.acquire(view, attrs.evolve(ask, login_is_destructive=False), policy)
+
+
 SENT_AGAIN = r"the reuse of refresh-1 revoked .*, which somebody holds"
 SPENT = "the spent refresh-1 was sent, though a login was possible"
 LYING = Rules(R, ("fail-over", "stall"), budget=2, repeat=False, rounds=1, stall=3, replicated=False)
@@ -137,6 +141,11 @@ CASES: dict[str, tuple[Rules, dict[str, Any], str]] = {
         Rules(R, ("mistaken",), rounds=1, look=looking_at(without_probe)),
         {"second_try": False},
         "somebody waits for ever",
+    ),
+    "refresh before a login that ends a token": (
+        Rules(N1S, ("crash",), rounds=1),
+        {"acquire": login_after_takeover},
+        "a login was sent that ends e1, though a refresh was possible",
     ),
     "login after a takeover": (
         Rules(RL, ("crash",), rounds=1),

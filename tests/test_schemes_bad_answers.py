@@ -21,7 +21,14 @@ from asyncauth._errors import (
 from asyncauth._exchange import AuthResponse
 from asyncauth._token import Token
 from asyncauth.abc import AuthFlow, AuthScheme
-from asyncauth.schemes import CareCloudEnterprise, ClientCredentials, ITCare, RefreshToken, Simplicite
+from asyncauth.schemes import (
+    AuthorizationCode,
+    CareCloudEnterprise,
+    ClientCredentials,
+    ITCare,
+    RefreshToken,
+    Simplicite,
+)
 from flow_driver import NOW, drive, reply
 
 PASSWORD = "correct-horse-battery"
@@ -47,18 +54,30 @@ def _data(answer: dict[str, Any]) -> dict[str, Any]:
 SERVICE = ClientCredentials(TOKEN_URL, client_id="app", client_secret=PASSWORD)
 USER = RefreshToken(TOKEN_URL, client_id="app", client_secret=PASSWORD, subject="user-17")
 ITCARE = ITCare(client_id="app", client_secret=PASSWORD)
-ITCARE_REFRESH = ITCare(client_id="app", client_secret=PASSWORD, use_refresh_token=True)
+ITCARE_REFRESH = ITCare(client_id="app", client_secret=PASSWORD, renew_with="refresh_token")
+ITCARE_DOCUMENTED = ITCare(client_id="app", client_secret=PASSWORD, renew_with="documented")
+PERSON = AuthorizationCode(
+    TOKEN_URL,
+    authorization_url="https://id.example/authorize",
+    client_id="app",
+    client_secret=PASSWORD,
+    redirect_uri="https://app.example/authorized",
+)
+BEGUN = PERSON.authorization()
+CAME_BACK = f"state={BEGUN.state.reveal()}&code={SPENT}"
 SIMPLICITE = Simplicite("https://erp.example/api", login="svc", password=PASSWORD)
 CARECLOUD = CareCloudEnterprise(
     "crm.example", application_id="app", login="svc", password=PASSWORD, timezone="Europe/Prague"
 )
-SCHEMES: list[AuthScheme] = [SERVICE, USER, ITCARE, ITCARE_REFRESH, SIMPLICITE, CARECLOUD]
+SCHEMES: list[AuthScheme] = [SERVICE, USER, PERSON, ITCARE, ITCARE_REFRESH, SIMPLICITE, CARECLOUD]
 
 CASES = {
     "service": Case(SERVICE.login, "access_token"),
     "user": Case(lambda: USER.refresh(HELD), "access_token"),
     "itcare": Case(ITCARE.login, "access_token"),
     "itcare-refresh": Case(lambda: ITCARE_REFRESH.refresh(HELD), "access_token"),
+    "itcare-documented": Case(lambda: ITCARE_DOCUMENTED.refresh(HELD), "access_token"),
+    "person": Case(lambda: PERSON.exchange(CAME_BACK, BEGUN), "access_token"),
     "simplicite": Case(SIMPLICITE.login, "authtoken"),
     "carecloud": Case(CARECLOUD.login, "bearer_token", _data),
 }
@@ -223,7 +242,7 @@ PLACES = st.sampled_from(NAMES)
 def test_no_error_shows_what_was_sent_wherever_the_vendor_repeats_it(
     name: str, place: str, status: int, sent: str, base: dict[str, Any]
 ) -> None:
-    secret = sent if name in {"user", "itcare-refresh"} else PASSWORD
+    secret = sent if name in {"user", "itcare-refresh", "itcare-documented", "person"} else PASSWORD
     answer = {**base, place: f"we got {secret}!"}
     for body in (answer, {"error": answer}, {"data": answer}, {"error": {"error_data": answer}}):
         assert secret not in shown(failure(CASES[name], reply(body, status)))

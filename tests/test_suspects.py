@@ -182,3 +182,22 @@ async def test_a_suspicion_is_settled_without_the_store_while_it_is_away(suspici
         suspicion.scheme.probes = lambda: False
         assert await suspicion.ask(client, 8) == (200, "8")
         assert (suspicion.scheme.probed, suspicion.scheme.calls) == (2, 2)
+
+
+async def test_an_entry_that_comes_while_an_older_one_is_being_checked_is_not_taken_for_it(
+    suspicion: Suspicion,
+) -> None:
+    worker = worker_of(suspicion.manager)
+    slot = worker.slot(suspicion.scheme)
+    assert slot.held is not None
+    used = slot.held
+    await suspicion.manager.put(suspicion.scheme, Token(access_token="t2", expires_in=3600))
+    newer = slot.held
+    slot.held = slot.ready = used  # as it was before
+    checking = asyncio.create_task(worker.verify(slot, suspicion.scheme, used))
+    await asyncio.sleep(0)  # the check has taken off, and not looked at anything yet
+    slot.held = slot.ready = newer
+    found = await checking
+    assert found is not None
+    assert found.entry.id == newer.entry.id
+    assert suspicion.scheme.probed == 0

@@ -146,14 +146,14 @@ def test_a_logout_is_written_where_a_fail_over_does_not_undo_it() -> None:
 
 
 def test_a_living_session_is_noted_for_all_and_the_lease_ends() -> None:
-    step = settle(seen_at(a_record(lease=a_lease("mine", mode=Mode.CHECK))), "mine", POLICY)
+    step = settle(seen_at(a_record(lease=a_lease("mine", mode=Mode.CHECK))), "mine", NOW, POLICY)
     assert (step.answer, step.wake) == (Done(), True)
     assert (written(step).checked_at, written(step).lease) == (NOW, None)
 
 
 @pytest.mark.parametrize("record", [None, a_record(), a_record(lease=a_lease("other"))])
 def test_only_the_leases_owner_settles(record: Record | None) -> None:
-    assert settle(seen_at(record), "mine", POLICY) == Step(answer=Lost())
+    assert settle(seen_at(record), "mine", NOW, POLICY) == Step(answer=Lost())
 
 
 # How long a record is kept

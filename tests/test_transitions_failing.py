@@ -8,7 +8,18 @@ import pytest
 from asyncauth._acquire import acquire
 from asyncauth._answers import Done, Lost, Step, Superseded, View
 from asyncauth._record import NOBODY, Reason, Record
-from asyncauth._transitions import abandon, commit, condemn, extend, forget, put, restore, settle, touch
+from asyncauth._transitions import (
+    abandon,
+    announce,
+    commit,
+    condemn,
+    extend,
+    forget,
+    put,
+    restore,
+    settle,
+    touch,
+)
 from makers import (
     NEW,
     NOW,
@@ -166,7 +177,8 @@ WRITERS: dict[str, Callable[[View], Step]] = {
     "touch": lambda view: touch(idling(view), "e1", NOW + 1, POLICY),
     "abandon": lambda view: abandon(view, "mine", POLICY, definite=True),
     "condemn": lambda view: condemn(view, a_grant(), OTHER, POLICY),
-    "settle": lambda view: settle(view, "mine", POLICY),
+    "settle": lambda view: settle(view, "mine", NOW, POLICY),
+    "announce": lambda view: announce(view, "e1", POLICY),
 }
 
 

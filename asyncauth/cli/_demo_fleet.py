@@ -131,6 +131,12 @@ class Fleet:
         living = (member for member in self.members if not member.expected_end)
         return sum((member.under_way for member in living), Counter[str]())
 
+    async def more_entries(self, system: str, before: int) -> None:
+        """Wait until more tokens of a system were stored than before."""
+        while len(self.score.tallies[system].entries) <= before:
+            self.renewed.clear()
+            _ = await self.renewed.wait()
+
     def age(self, system: str) -> float:
         """Return for how many seconds a system's token has been in use."""
         return SYSTEM_CLOCK.monotonic() - self.renewed_at.get(system, -inf)
@@ -156,11 +162,11 @@ class Fleet:
         match message:
             case ["started", system]:
                 member.under_way[system] += 1
-            case ["renewed", system, entry]:
+            case ["renewed", system, entry, mode]:
                 member.under_way[system] = 0
                 self.last_renewer[system] = member.number
                 self.renewed_at[system] = SYSTEM_CLOCK.monotonic()
-                self.score.tallies[system].entries.add(entry)
+                self.score.take(system, entry, mode)
                 self.renewed.set()
             case ["failed", system, words]:
                 member.under_way[system] = 0

@@ -10,6 +10,7 @@ from asyncauth._clock import SYSTEM_CLOCK
 from asyncauth.cli._demo_fleet import Fleet, Member
 from asyncauth.cli._demo_policy import YOUNG
 from asyncauth.cli._demo_report import Kill, Score
+from asyncauth.cli._demo_schemes import ONE_TIME
 from asyncauth.cli._demo_vendors import Vendors
 from asyncauth.testing.emulators import Hold
 
@@ -46,11 +47,7 @@ class Killer:
         killed_at = SYSTEM_CLOCK.monotonic()
         kill = Kill(worker=member.number, system=VICTIM, at=killed_at - self.started)
         self.score.kill = kill
-        entries = self.score.tallies[VICTIM].entries
-        before = len(entries)
-        while len(entries) == before:
-            self.fleet.renewed.clear()
-            _ = await self.fleet.renewed.wait()
+        await self.fleet.more_entries(VICTIM, len(self.score.tallies[VICTIM].entries))
         after = SYSTEM_CLOCK.monotonic() - killed_at
         self.score.kill = attrs.evolve(kill, heir=self.fleet.last_renewer[VICTIM], after=after)
 
@@ -73,24 +70,24 @@ class Killer:
         until = SYSTEM_CLOCK.monotonic() + _LONGEST_HOLD
         while SYSTEM_CLOCK.monotonic() < until:
             for member in self.fleet.members:
-                if self._is_calm(member):
+                if self.is_calm(member, _SETTLING):
                     return member
             await asyncio.sleep(_LOOK)
         return None
 
-    def _is_calm(self, member: Member) -> bool:
-        """Tell whether a kill would cut short the held renewal only.
+    def is_calm(self, member: Member, seconds: float = 0.0) -> bool:
+        """Tell whether a kill would cut short the held renewal only, also some seconds from now.
 
-        While the one-time token is young, nobody can be about to spend its refresh token.
+        While the one-time tokens are young, nobody can be about to spend their refresh tokens.
         """
         only_victim = +member.under_way == {VICTIM: 1} and not member.expected_end
-        return only_victim and self.fleet.age("oauth2") < YOUNG
+        return only_victim and all(self.fleet.age(system) + seconds < YOUNG for system in ONE_TIME)
 
     async def _kill(self, member: Member) -> bool:
         """Stop it, hear all that it said before, and kill it if that still may be."""
         member.signal(signal.SIGSTOP)
         await asyncio.sleep(_SETTLING)
-        if not self._is_calm(member):
+        if not self.is_calm(member):
             member.signal(signal.SIGCONT)
             return False
         await member.kill()

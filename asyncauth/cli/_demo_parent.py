@@ -1,8 +1,9 @@
 """Conducts the demo: vendors, a place for tokens, workers, traffic, a kill, and an orderly end."""
 
 import asyncio
-from contextlib import AsyncExitStack
-from typing import Final, Protocol, final
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final, Protocol, final
 
 import attrs
 
@@ -13,9 +14,10 @@ from asyncauth.cli._demo_interrupt import Interruption
 from asyncauth.cli._demo_kill import Killer
 from asyncauth.cli._demo_place import Place, own_place
 from asyncauth.cli._demo_policy import POLICY
-from asyncauth.cli._demo_report import Report, Score
-from asyncauth.cli._demo_schemes import TITLES, rotating
-from asyncauth.cli._demo_vendors import SUBJECT, Vendors, running_vendors
+from asyncauth.cli._demo_report import Device, Report, Score
+from asyncauth.cli._demo_schemes import SYSTEMS
+from asyncauth.cli._demo_sessions import SessionEnder
+from asyncauth.cli._demo_vendors import Vendors, running_vendors
 
 _LOOK = 0.1
 # Somebody may have to wait out the killed worker's lease, and the next chance for a kill.
@@ -89,29 +91,23 @@ class _Run:
         await self.fleet.start(self.options.workers, self._setup())
         self.fleet.go()
         started = SYSTEM_CLOCK.monotonic()
-        killing = asyncio.create_task(self._kill_halfway(started))
-        try:
-            await self._watch(started, killing)
-        finally:
-            killing.cancel()
-            _ = await asyncio.wait({killing})
-        if not killing.cancelled():
-            killing.result()
+        ender = SessionEnder(self.vendors.clicrdv, self.fleet, self.fleet.score)
+        async with _in_background(self._kill_halfway(started), ender.run()) as (killing, _):
+            await self._watch(started, lambda: killing.done() and not ender.waits)
         await self.fleet.stop(_PATIENCE)
         report = self._report()
         self.view.show(report, SYSTEM_CLOCK.monotonic() - started)
         return report
 
     async def _authorize(self) -> None:
-        """Store the one authorization that no worker can obtain by itself."""
-        scheme = rotating(self.vendors.settings()["oauth2"])
-        first = self.vendors.oauth2.authorize(SUBJECT)
+        """Store the authorizations that no worker can obtain by itself."""
+        settings = self.vendors.settings()
         async with self.place.open() as store, TokenManager(store, policy=POLICY) as manager:
-            await manager.put(scheme, first)
-        self.fleet.score.tallies["oauth2"].put = 1
+            for name, token in self.vendors.authorizations().items():
+                await manager.put(SYSTEMS[name].make(**settings[name]), token)
 
     def _setup(self) -> dict[str, object]:
-        streams = self.options.workers * len(TITLES)
+        streams = self.options.workers * len(SYSTEMS)
         return {
             "store": self.place.url,
             "options": self.place.options,
@@ -123,14 +119,31 @@ class _Run:
         await asyncio.sleep(self.options.seconds / 2)
         await Killer(self.vendors, self.fleet, self.fleet.score, started).run()
 
-    async def _watch(self, started: float, killing: "asyncio.Task[None]") -> None:
+    async def _watch(self, started: float, is_shown: Callable[[], bool]) -> None:
         while not self.fleet.score.problems:
             elapsed = SYSTEM_CLOCK.monotonic() - started
             over = elapsed - self.options.seconds
-            if over >= _OVERTIME or (over >= 0 and killing.done()):
+            if over >= _OVERTIME or (over >= 0 and is_shown()):
                 return
             self.view.show(self._report(), elapsed)
             await asyncio.sleep(_LOOK)
 
     def _report(self) -> Report:
-        return self.fleet.score.report(self.vendors.token_calls(), self.fleet.under_way())
+        customers = self.vendors.carecloud_customer
+        device = Device(customers.device_tokens_created, customers.customer_logins)
+        return self.fleet.score.report(self.vendors.token_calls(), self.fleet.under_way(), device)
+
+
+@asynccontextmanager
+async def _in_background(*work: Coroutine[Any, Any, None]) -> AsyncIterator[list["asyncio.Task[None]"]]:
+    """Run tasks beside the block and end them with it; raise what one of them raised."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        _ = await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()

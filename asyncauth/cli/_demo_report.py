@@ -6,7 +6,7 @@ from typing import Final, final
 
 import attrs
 
-from asyncauth.cli._demo_schemes import TITLES
+from asyncauth.cli._demo_schemes import CUSTOMERS, SYSTEMS, TITLES
 from asyncauth.cli._latency import Latencies
 
 _MOST_NOTES: Final = 20
@@ -19,15 +19,15 @@ class Tally:
 
     Attributes:
         failures: Failed requests, by what they met.
-        entries: Ids of the tokens that were stored, but for the first authorization.
-        put: How many first authorizations the demo stored itself.
+        entries: Ids of the tokens that came out of token calls and were stored.
+        ended: How many the vendor ended and others took the place of.
         every: All requests.
         edge: Those near a change of token.
     """
 
     failures: Counter[str] = attrs.field(factory=Counter)
     entries: set[str] = attrs.field(factory=set)
-    put: int = 0
+    ended: int = 0
     every: Latencies = attrs.field(factory=Latencies)
     edge: Latencies = attrs.field(factory=Latencies)
 
@@ -53,6 +53,20 @@ class Kill:
 
 
 @final
+@attrs.frozen
+class Device:
+    """What became of the device token that has no end.
+
+    Attributes:
+        tokens: How many its vendor made.
+        logins: How often the customer was logged in on one.
+    """
+
+    tokens: int = 0
+    logins: int = 0
+
+
+@final
 @attrs.define
 class Score:
     """All that was counted so far.
@@ -74,18 +88,26 @@ class Score:
         if text not in self.notes and len(self.notes) < _MOST_NOTES:
             self.notes.append(text)
 
-    def report(self, token_calls: Mapping[str, int], under_way: Mapping[str, int]) -> "Report":
+    def take(self, system: str, entry: str, mode: str) -> None:
+        """Count a stored token. A customer's login on one is a change of it, and none."""
+        if system != CUSTOMERS or mode == "login":
+            self.tallies[system].entries.add(entry)
+
+    def report(
+        self, token_calls: Mapping[str, int], under_way: Mapping[str, int], device: Device
+    ) -> "Report":
         """Return the figures.
 
         Args:
             token_calls: How many reached each vendor.
             under_way: How many of those nobody has the answer of yet.
+            device: What became of the device token.
         """
         lines = tuple(
             Line.of(name, tally, token_calls[name], under_way.get(name, 0), self._extra(name))
             for name, tally in self.tallies.items()
         )
-        return Report(lines, self.kill, tuple(self.problems), tuple(self.notes))
+        return Report(lines, device, self.kill, tuple(self.problems), tuple(self.notes))
 
     def _extra(self, name: str) -> int:
         return int(self.kill is not None and self.kill.system == name)
@@ -97,9 +119,11 @@ class Line:
     """The figures of one system.
 
     Attributes:
-        name: One of `TITLES`.
+        name: One of `SYSTEMS`.
         failures: Failed requests, by what they met.
-        expiries: Tokens whose life ended and that were replaced.
+        expiries: Tokens whose life ended, or was ended by the vendor, and that were replaced.
+        due: Tokens that token calls should have given: one per expiry, and the first one unless it
+            was given.
         token_calls: Those that reached the vendor, `extra` and `under_way` included.
         under_way: Those that are being answered.
         extra: Those whose caller was killed before it could store the answer.
@@ -111,6 +135,7 @@ class Line:
     name: str
     failures: Mapping[str, int]
     expiries: int
+    due: int
     token_calls: int
     under_way: int
     extra: int
@@ -121,10 +146,15 @@ class Line:
     @classmethod
     def of(cls, name: str, tally: Tally, token_calls: int, under_way: int, extra: int) -> "Line":
         """Return the figures of a tally."""
+        first = 0 if SYSTEMS[name].given else 1
+        # Nobody tells when a token's life ends, but that another one took its place.
+        replaced = max(len(tally.entries) - first, 0)
+        expiries = replaced if SYSTEMS[name].tokens == "expire" else tally.ended
         return cls(
             name=name,
             failures=tally.failures,
-            expiries=max(len(tally.entries) + tally.put - 1, 0),
+            expiries=expiries,
+            due=expiries + first,
             token_calls=token_calls,
             under_way=min(under_way, token_calls),
             extra=extra,
@@ -145,18 +175,23 @@ class Line:
 
     @property
     def per_expiry(self) -> float | None:
-        """Renewals per expiry, without the killed worker's call."""
-        return self.settled / self.entries if self.entries else None
+        """Token calls per token that was due, without the killed worker's call; none without an expiry."""
+        return self.settled / self.due if self.expiries else None
+
+    @property
+    def is_even(self) -> bool:
+        """Whether each token that was due was asked for once, and stored."""
+        return self.settled == self.entries == self.due
 
     def problems(self) -> Iterator[str]:
         """Say what is wrong with these figures."""
         title = TITLES[self.name]
-        if not self.expiries:
+        if not self.expiries and SYSTEMS[self.name].tokens != "stay":
             yield f"{title}: no token expired, so nothing was shown"
-        elif self.settled != self.entries:
+        elif not self.is_even:
             yield (
-                f"{title}: {self.settled} token calls for {self.entries} stored tokens"
-                f" ({self.per_expiry:.2f} renewals per expiry)"
+                f"{title}: {self.settled} token calls and {self.entries} stored tokens"
+                f" where {self.due} were due"
             )
         if self.failed:
             kinds = ", ".join(f"{count} x {kind}" for kind, count in self.failures.items())
@@ -170,12 +205,14 @@ class Report:
 
     Attributes:
         lines: By system.
+        device: What became of the device token.
         kill: The killed worker.
         other_problems: What went wrong besides wrong figures.
         notes: What workers had to say.
     """
 
     lines: tuple[Line, ...]
+    device: Device
     kill: Kill | None
     other_problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -184,6 +221,11 @@ class Report:
     def problems(self) -> tuple[str, ...]:
         """Everything that is wrong, in words; empty if one renewal per expiry was shown."""
         wrong = [problem for line in self.lines for problem in line.problems()]
+        if self.device != Device(tokens=1, logins=1):
+            wrong.append(
+                f"{TITLES[CUSTOMERS]}: {self.device.tokens} device tokens and {self.device.logins} customer"
+                " logins, where one of each was due"
+            )
         if self.kill is None:
             wrong.append("no worker was killed in the middle of a renewal, so that was not shown")
         elif self.kill.heir is None:
@@ -207,6 +249,7 @@ class Report:
             name="all",
             failures=failures,
             expiries=sum(line.expiries for line in self.lines),
+            due=sum(line.due for line in self.lines),
             token_calls=sum(line.token_calls for line in self.lines),
             under_way=sum(line.under_way for line in self.lines),
             extra=sum(line.extra for line in self.lines),

@@ -16,6 +16,7 @@ from asyncauth.cli._demo_report import Line, Report
 from asyncauth.cli._demo_schemes import TITLES
 from asyncauth.cli._demo_traffic import EDGE
 from asyncauth.cli._demo_words import killing, milliseconds, progress, ratio
+from asyncauth.cli._latency import Latencies
 
 _REDRAW: Final = 0.4
 _WIDTH: Final = 100
@@ -27,12 +28,13 @@ _COLUMNS: Final = (
     "Renewals\n/ expiry",
     "Median\nms",
     "p99\nms",
-    "At expiry\nmedian",
+    "Expiry\nmedian",
     "\np99",
 )
 _LEGEND: Final = (
-    f"At expiry: requests within {EDGE * 1000:.0f} ms of a change of token, or that waited for it. Tokens"
-    f" live {LIFE:g} s.\nSimplicité gives no new token before the old one's end, so there some have to wait."
+    f"Expiry: requests within {EDGE * 1000:.0f} ms of a change of token, or that waited for it. Tokens"
+    f" live {LIFE:g} s;\nClicRDV ends sessions instead, and two systems have tokens without an end."
+    " Simplicité gives no new\ntoken before the old one's end, so there some have to wait."
 )
 
 
@@ -130,8 +132,9 @@ def table(report: Report) -> Table:
 
 
 def _cells(line: Line) -> list[Text]:
-    good = line.per_expiry is None or line.settled == line.entries
+    good = line.per_expiry is None or line.is_even
     calls = f"{line.settled} + {line.extra}" if line.extra else f"{line.settled}"
+    edge = line.edge if line.expiries else Latencies()
     return [
         Text(f"{line.every.total:,}"),
         Text(str(line.failed), style="bold red" if line.failed else "green"),
@@ -139,7 +142,7 @@ def _cells(line: Line) -> list[Text]:
         Text(calls),
         Text(ratio(line), style="green" if good else "bold red"),
         *(Text(milliseconds(line.every, share)) for share in (0.5, 0.99)),
-        *(Text(milliseconds(line.edge, share)) for share in (0.5, 0.99)),
+        *(Text(milliseconds(edge, share)) for share in (0.5, 0.99)),
     ]
 
 

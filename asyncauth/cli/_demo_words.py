@@ -5,7 +5,7 @@ from typing import Any
 
 from asyncauth.cli._demo_policy import LIFE, changed_durations
 from asyncauth.cli._demo_report import Kill, Line, Report
-from asyncauth.cli._demo_schemes import TITLES
+from asyncauth.cli._demo_schemes import CUSTOMERS, SESSIONS, SYSTEMS, TITLES
 from asyncauth.cli._latency import Latencies
 
 
@@ -14,7 +14,7 @@ def milliseconds(latencies: Latencies, share: float) -> str:
     seconds = latencies.quantile(share)
     if seconds is None:
         return "-"
-    return f"{seconds * 1000:.1f}" if seconds < 0.1 else f"{seconds * 1000:,.0f}"  # noqa: PLR2004
+    return f"{seconds * 1000:.1f}" if seconds < 0.1 else f"{seconds * 1000:.0f}"  # noqa: PLR2004
 
 
 def ratio(line: Line) -> str:
@@ -22,7 +22,7 @@ def ratio(line: Line) -> str:
     if line.per_expiry is None:
         return "-"
     text = f"{line.per_expiry:.2f}"
-    return f"{line.per_expiry:.4f}" if text == "1.00" and line.settled != line.entries else text
+    return f"{line.per_expiry:.4f}" if text == "1.00" and line.settled != line.due else text
 
 
 def progress(report: Report, elapsed: float) -> str:
@@ -37,11 +37,18 @@ def figures(report: Report) -> Iterator[str]:
     """Yield the figures of each system in one line."""
     for line in report.lines:
         extra = f" and {line.extra} extra" if line.extra else ""
+        stays = SYSTEMS[line.name].tokens == "stay"
+        renewals = "" if stays else f" {ratio(line)} renewals per expiry,"
+        edge = "" if stays else f"; near an expiry {_both(line.edge)}"
         yield (
             f"{TITLES[line.name]}: {line.every.total} requests, {line.failed} failed,"
-            f" {line.expiries} expiries, {line.settled} token calls{extra},"
-            f" {ratio(line)} renewals per expiry, {_both(line.every)}; near an expiry {_both(line.edge)}"
+            f" {_count(line.expiries, 'expiry', 'expiries')}, {_count(line.settled, 'token call')}{extra},"
+            f"{renewals} {_both(line.every)}{edge}"
         )
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _both(latencies: Latencies) -> str:
@@ -69,12 +76,31 @@ def summary(report: Report) -> Iterator[str]:
         f" {milliseconds(total.every, 0.5)} ms and 99 % within {milliseconds(total.every, 0.99)} ms; near an"
         f" expiry within {milliseconds(total.edge, 0.5)} and {milliseconds(total.edge, 0.99)} ms."
     )
+    yield from _without_expiry(report)
     if report.kill is not None:
         yield killing(report.kill)
         yield (
             "It was not killed between sending a one-time refresh token and storing the answer: a token"
             " that only a dead process has received cannot be saved by anybody."
         )
+
+
+def _without_expiry(report: Report) -> Iterator[str]:
+    """Say what is behind the figures of those whose tokens do not end by themselves."""
+    lines = {line.name: line for line in report.lines}
+    sessions, application = lines[SESSIONS], lines["cronofy_application"]
+    logins = _count(max(sessions.settled - 1, 0), "time")
+    yield (
+        f"{TITLES[SESSIONS]} ended its session {_count(sessions.expiries, 'time')} without a 401: a probe"
+        f" told what its 403 meant, and the fleet logged in again {logins}."
+    )
+    device = report.device
+    yield (
+        f"{TITLES[CUSTOMERS]}: all workers started cold and made {_count(device.tokens, 'device token')},"
+        f" which has no end, with {_count(device.logins, 'customer login')} on it."
+        f" {TITLES[application.name]}: the client secret is the token, so"
+        f" {_count(application.token_calls, 'token call')}."
+    )
 
 
 def _extra(report: Report) -> str:
@@ -114,13 +140,15 @@ def document(report: Report, *, store: str, workers: int, seconds: float) -> dic
         "token_life": LIFE,
         "policy": changed_durations(),
         "systems": {line.name: _figures(line) for line in report.lines},
+        "device_tokens": report.device.tokens,
+        "customer_logins": report.device.logins,
         "killed": killed,
         "notes": list(report.notes),
     }
 
 
 def _figures(line: Line) -> dict[str, Any]:
-    per_token = line.token_calls / line.entries if line.entries else None
+    per_expiry = line.token_calls / line.due if line.expiries else None
     return {
         "requests": line.every.total,
         "failed": line.failed,
@@ -130,7 +158,7 @@ def _figures(line: Line) -> dict[str, Any]:
         "extra_token_calls": line.extra,
         "entries": line.entries,
         "renewals_per_expiry": _rounded(line.per_expiry, 4),
-        "renewals_per_expiry_with_extra": _rounded(per_token, 4),
+        "renewals_per_expiry_with_extra": _rounded(per_expiry, 4),
         "latency_ms": _latency(line.every),
         "latency_ms_at_expiry": {"requests": line.edge.total, **_latency(line.edge)},
     }

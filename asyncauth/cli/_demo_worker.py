@@ -71,7 +71,7 @@ class Reporter:
             case RenewalStarted():
                 tell("started", traffic.system.name)
             case TokenRenewed():
-                tell("renewed", traffic.system.name, event.entry_id)
+                tell("renewed", traffic.system.name, event.entry_id, event.mode)
                 traffic.changed()
             case TokenAdopted():
                 traffic.changed()

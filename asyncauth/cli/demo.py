@@ -23,13 +23,14 @@ _INTERRUPTED = 130
     "--workers", type=click.IntRange(2, 64), default=4, show_default=True, help="How many processes."
 )
 @click.option(
-    "--seconds", type=click.FloatRange(5, 3600), default=12, show_default=True, help="How long they work."
+    "--seconds", type=click.FloatRange(5, 3600), default=10, show_default=True, help="How long they work."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end, and nothing else.")
 def demo(store: str | None, workers: int, seconds: float, *, as_json: bool) -> None:
     """Let several processes share tokens that live two seconds.
 
-    Emulators of four systems and all workers run on this machine. Halfway one worker is killed in the
+    Emulators of ClicRDV, Simplicité, Cronofy, ITCare and CareCloud with seven ways to log in, one of a
+    rotating OAuth 2 server, and all workers run on this machine. Halfway one worker is killed in the
     middle of a renewal: with files the others see it die, with Redis its lease has to end first. Tokens
     are kept in encrypted files in a temporary folder, or in the store of --store under a namespace of
     their own; nothing is left behind.
