@@ -16,6 +16,7 @@ from asyncauth._errors import AuthorizationRequiredError, ClosedError, Configura
 
 # The port is open for everybody on this machine: a request line beyond this is no answer.
 _LONGEST_LINE = 8190
+_LAST_PORT = 65_535
 # For the page to reach the browser before the server ends.
 _SHUTDOWN_SECONDS = 1.0
 
@@ -52,9 +53,16 @@ class LoopbackRedirect:
         port: A free one by default. Servers that compare the whole redirect URI need a fixed one.
         path: What the redirect URI is registered with.
         clock: What `answer` waits by.
+
+    Raises:
+        ConfigurationError: There is no such port, or the path does not begin with a slash.
     """
 
     def __init__(self, *, port: int = 0, path: str = "/", clock: Clock = SYSTEM_CLOCK) -> None:
+        if not 0 <= port <= _LAST_PORT:
+            raise ConfigurationError(f"port must be one of 0 to {_LAST_PORT}, not {port}")
+        if not path.startswith("/"):
+            raise ConfigurationError("path has to begin with a slash, as in /authorized")
         self._port = port
         self._path = path
         self._clock = clock

@@ -27,6 +27,7 @@ from asyncauth._exchange import place_of
 from asyncauth._origin import is_secure
 from asyncauth._token import Secret, as_optional_secret, as_secret, is_printable
 from asyncauth.schemes._answers import shown
+from asyncauth.schemes._fields import required
 
 _RESERVED = {
     "client_id",
@@ -67,11 +68,17 @@ class AuthorizationRequest:
         state: What the answer has to repeat, so that nobody else's answer is taken for it.
         code_verifier: Proves at the exchange who began (RFC 7636); none without PKCE.
         redirect_uri: Where the browser comes back to.
+
+    Raises:
+        ConfigurationError: The state or the verifier is empty.
     """
 
     url: URL
-    state: Secret = attrs.field(converter=as_secret)
-    code_verifier: Secret | None = attrs.field(default=None, converter=as_optional_secret)
+    # An answer without a state would match an empty one: anybody's link could be the answer (CSRF).
+    state: Secret = attrs.field(converter=as_secret, validator=required)
+    code_verifier: Secret | None = attrs.field(
+        default=None, converter=as_optional_secret, validator=attrs.validators.optional(required)
+    )
     redirect_uri: URL
 
     def dump(self) -> dict[str, str]:
@@ -91,10 +98,10 @@ class AuthorizationRequest:
         try:
             url, redirect_uri = (URL(texts[name], encoded=True) for name in ("url", "redirect_uri"))
             state, verifier = texts["state"], texts.get("code_verifier")
-        except (KeyError, TypeError, ValueError):
+            return cls(url=url, state=state, code_verifier=verifier, redirect_uri=redirect_uri)
+        except (AttributeError, KeyError, TypeError, ValueError):
             # What is there may be secret; the names of what is needed are not.
             raise ConfigurationError("url, state and redirect_uri of a dumped request are needed") from None
-        return cls(url=url, state=state, code_verifier=verifier, redirect_uri=redirect_uri)
 
     def __repr__(self) -> str:
         return f"AuthorizationRequest({place_of(self.url)})"
@@ -104,16 +111,24 @@ def as_redirect_uri(value: str | URL) -> URL:
     """Return a redirect URI exactly as it is written, for servers compare it letter by letter.
 
     Raises:
-        ConfigurationError: It is relative or has a fragment (RFC 6749, section 3.1.2).
+        ConfigurationError: It is relative, has a fragment (RFC 6749, section 3.1.2), or cannot be sent
+            as it is written.
         InsecureURLError: It is http and not of this machine.
     """
+    text = str(value)
     try:
-        url = URL(str(value), encoded=True)
+        url = URL(text, encoded=True)
+        is_kept = str(url) == text and text.isascii()
     except ValueError:
         raise ConfigurationError("redirect_uri is no URL") from None
     # A native application's own scheme has no host (RFC 8252, section 7.1).
     if not url.scheme or url.raw_fragment or (url.scheme in {"http", "https"} and url.host is None):
         raise ConfigurationError("redirect_uri has to be an absolute URL without a fragment")
+    if not is_kept:
+        raise ConfigurationError(
+            "redirect_uri cannot be sent as it is written: encode it whole, and leave out a port that goes"
+            " without saying, and a ? or # with nothing behind it"
+        )
     if url.scheme == "http" and not is_secure(url):
         raise InsecureURLError(
             f"a code would come back to http://{url.host} in clear text: use https (http is for loopback)"

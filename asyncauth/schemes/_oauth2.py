@@ -1,6 +1,7 @@
 """What the OAuth 2 schemes share: how a client proves itself, and how a token endpoint answers (RFC 6749)."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Literal, final
 from urllib.parse import quote_plus
 
@@ -35,6 +36,8 @@ _ADVICE = {
 
 # RFC 6749, section 4.1.2.1: there they stand in for 500 and 503; some servers use them here as well.
 _PASSING = {"server_error", "temporarily_unavailable"}
+
+_STRANGE = "is not what this endpoint says: is its URL right?"
 
 
 @final
@@ -138,16 +141,24 @@ class Client:
         )
         return token if spent is None else _carried_over(token, spent)
 
-    def check(self, response: AuthResponse, sent: tuple[Secret, ...]) -> None:
+    def check(self, response: AuthResponse, sent: tuple[Secret, ...], *, moot: str = "") -> None:
         """Check the answer to something that gives no token, such as a revocation (RFC 7009).
+
+        Args:
+            response: What was answered.
+            sent: Secrets of the request, which no message may repeat.
+            moot: The error code that says that what was asked for is so already.
 
         Raises:
             CredentialRefusedError: The client is refused, or what it asks for.
             VendorError: Anything else that is no success.
         """
         raise_for_failure(response)
-        if not is_success(response):
-            raise self._refusal(response, _error_object(response), sent, UnreadableAnswerError)
+        if is_success(response):
+            return
+        answer = _error_object(response)
+        if not moot or answer.get("error") != moot:
+            raise self._refusal(response, answer, sent, UnreadableAnswerError)
 
     def _answer(self, response: AuthResponse, grant: tuple[Secret, ...]) -> dict[str, Any]:
         raise_for_failure(response)
@@ -167,11 +178,12 @@ class Client:
     ) -> AuthError:
         code = _code(response, answer)
         if not code:
-            return UnreadableAnswerError(f"{response} is not what this endpoint says: is its URL right?")
+            return UnreadableAnswerError(f"{response} {_STRANGE}")
         secrets = self._secrets(sent)
         told = (shown(code, secrets), shown(answer.get("error_description"), secrets))
-        words = (*told, _ADVICE.get(code, ""), self._hint(code))
         kind = _error_class(response, code, about_grant)
+        advice = _STRANGE if kind is UnreadableAnswerError else _ADVICE.get(code, "")
+        words = (*told, advice, self._hint(code))
         return kind(f"{response}: " + "; ".join(filter(None, words)))
 
     def _hint(self, code: str) -> str:
@@ -209,10 +221,20 @@ def _code(response: AuthResponse, answer: Mapping[str, Any]) -> str:
 def _error_class(response: AuthResponse, code: str, about_grant: type[AuthError]) -> type[AuthError]:
     if code in _PASSING:
         return VendorFailedError
+    if code == "invalid_grant":
+        return about_grant
+    if code in _ADVICE or response.status == 401:  # noqa: PLR2004
+        return CredentialRefusedError
     # A code that section 5.2 does not know, in answer to a refresh, is most likely about the refresh
     # token; where a login is possible it will tell.
-    unknown = code not in _ADVICE and response.status != 401  # noqa: PLR2004
-    return about_grant if code == "invalid_grant" or unknown else CredentialRefusedError
+    return about_grant if _refuses(response, code) else UnreadableAnswerError
+
+
+def _refuses(response: AuthResponse, code: str) -> bool:
+    """Tell whether an unknown code is a token endpoint's: gateways write the status' own name there."""
+    if is_success(response):
+        return True
+    return response.status in {400, 403} and code.casefold() != HTTPStatus(response.status).phrase.casefold()
 
 
 def _error_object(response: AuthResponse) -> dict[str, Any]:

@@ -72,12 +72,10 @@ from typing import Literal, TypeAlias, final
 import attrs
 from yarl import URL
 
-from asyncauth._errors import UnreadableAnswerError
 from asyncauth._key import TokenKey
 from asyncauth._origin import secure_url
 from asyncauth._token import Secret, Token, as_secret
 from asyncauth.abc import AuthFlow
-from asyncauth.schemes._answers import is_success, raise_for_failure
 from asyncauth.schemes._bearer import BearerScheme
 from asyncauth.schemes._fields import as_scopes, credential_fingerprint, one_of, required
 from asyncauth.schemes._oauth2 import Client, scope_field
@@ -195,17 +193,17 @@ class ITCare(BearerScheme):
         """End the token's session; where the answer named none, there is nobody to tell.
 
         Raises:
+            CredentialRefusedError: The account is unknown or its secret wrong.
             VendorError: The server did not confirm it.
         """
         session = token.refresh_token or token.extra.get(_SESSION)
         if session is None:
             return
-        text = session.reveal() if isinstance(session, Secret) else str(session)
-        response = yield self._client.request({"refresh_token": text}, self.token_url.with_name("logout"))
-        raise_for_failure(response)
-        # 400 is what an ended session gets: what was wanted is so already.
-        if not is_success(response) and response.status != 400:  # noqa: PLR2004
-            raise UnreadableAnswerError(f"{response} does not confirm the logout")
+        secret = session if isinstance(session, Secret) else Secret(str(session))
+        fields = {"refresh_token": secret.reveal()}
+        response = yield self._client.request(fields, self.token_url.with_name("logout"))
+        # An ended session gets `invalid_grant`.
+        self._client.check(response, (secret,), moot="invalid_grant")
 
     def _kept(self, token: Token) -> Token:
         if self.renew_with != "login" or token.refresh_token is None:

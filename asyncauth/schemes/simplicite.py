@@ -81,6 +81,7 @@ Sources: Simplicité, "Services authentication", "System parameters", "REST serv
 """
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any, Literal, final
 
 import attrs
@@ -128,8 +129,8 @@ def _fit_for_basic(instance: "Simplicite", attribute: "attrs.Attribute[Any]", va
 
 def _positive(instance: object, attribute: "attrs.Attribute[Any]", value: float | None) -> None:
     del instance
-    if value is not None and not value > 0:
-        raise ConfigurationError(f"{attribute.name} must be more than 0 s, not {value:g} s")
+    if value is not None and not 0 < value < inf:
+        raise ConfigurationError(f"{attribute.name} must be more than 0 s and finite, not {value:g} s")
 
 
 def _key_of(scheme: "Simplicite") -> TokenKey:
