@@ -7,7 +7,7 @@ from typing import Any, NoReturn, final
 import aiohttp
 from yarl import URL
 
-from asyncauth._errors import AuthError, ClosedError, ConfigurationError
+from asyncauth._errors import AuthError, ClosedError, ConfigurationError, TokenUnavailableError
 from asyncauth._exchange import AuthResponse
 from asyncauth._idle import note_use
 from asyncauth._manager import TokenManager
@@ -36,7 +36,8 @@ class AuthMiddleware:
     A request to an origin that the scheme does not name goes out as it is: the token stays home,
     also when a redirect leads there. A request whose token is refused is sent once more with
     another one, at most, and not at all if its body cannot be sent again; then the token is renewed
-    for the next ones, and the refused response is the caller's.
+    for the next ones, and the refused response is the caller's. A response that may mean a dead
+    session, or something else (a 404), is handed over only once it is known that the session lives.
 
     One object may serve several client sessions, also of several event loops.
 
@@ -48,8 +49,11 @@ class AuthMiddleware:
     Raises:
         ConfigurationError: The scheme names no origin that the token may go to; or there is a policy,
             and `store` is a manager, which has its own.
-        TokenUnavailableError: From a request: there is no token, and why. Nothing was sent.
-        StoreError: From a request: the store is needed and does not answer. Nothing was sent.
+        TokenUnavailableError: From a request: there is no token, and why. Nothing was sent; or the
+            response could not be told from that of a dead session.
+        AuthorizationRequiredError: From a request: a person has to authorize what it needs. Nothing
+            was sent, or the vendor said so.
+        StoreError: From a request: the store is needed and does not answer; as above.
         ClosedError: From a request: the client session was closed meanwhile. Nothing was sent.
 
     Cancellation of a request ends its wait for a token; a renewal goes on, for the others.
@@ -109,8 +113,10 @@ class AuthMiddleware:
         if verdict is _FINE:
             return response
         other = await self._other(verdict, worn, response)
-        if other is None or request.session.closed or not _is_repeatable(request):
+        if other is None or request.session.closed:
             return response
+        if not _is_repeatable(request):
+            return _unrepeated(response, verdict)
         # A connection that the refused response still holds could be the only one that is allowed.
         response.release()
         # Its upload may still be under way, and would take the body's next bytes from the second one.
@@ -232,6 +238,22 @@ def describe(scheme: AuthScheme) -> str:
 def _places_of(origin: URL) -> list[_Place]:
     # Not `origin()` for each request: these are what aiohttp itself asks of the URL to connect.
     return [(scheme, origin.raw_host, origin.port) for scheme in _TWINS.get(origin.scheme, ())]
+
+
+def _unrepeated(response: aiohttp.ClientResponse, verdict: Verdict) -> aiohttp.ClientResponse:
+    """Return what the caller gets of a request that would have to be sent once more, and cannot be.
+
+    Raises:
+        TokenUnavailableError: It would be taken for an answer: nobody was logged in.
+    """
+    if verdict is not Verdict.SUSPECT:
+        return response
+    status = response.status
+    response.close()
+    raise TokenUnavailableError(
+        f"the {status} was a dead session's, and the body cannot be sent again: send the request anew",
+        retry_in=0.0,
+    )
 
 
 def _is_repeatable(request: aiohttp.ClientRequest) -> bool:

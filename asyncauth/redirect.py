@@ -120,6 +120,8 @@ class LoopbackRedirect:
             except OSError:
                 raise ConfigurationError(f"port {self._port} of 127.0.0.1 is not to be had") from None
             self._running = stack.pop_all()
+        self._answer = None
+        self._settled.clear()
         port = runner.addresses[0][1]
         self._redirect_uri = URL.build(scheme="http", host="127.0.0.1", port=port, path=self._path)
         return self

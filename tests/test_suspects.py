@@ -8,7 +8,7 @@ import attrs
 import pytest
 from aiohttp import web
 
-from asyncauth import AuthMiddleware, RenewalFailedError, Token, TokenManager
+from asyncauth import AuthMiddleware, RenewalFailedError, Token, TokenManager, TokenUnavailableError
 from asyncauth._errors import VendorFailedError
 from asyncauth.testing import ManualClock, settle
 from asyncauth_stores.memory import MemoryTokenStore
@@ -201,3 +201,23 @@ async def test_an_entry_that_comes_while_an_older_one_is_being_checked_is_not_ta
     assert found is not None
     assert found.entry.id == newer.entry.id
     assert suspicion.scheme.probed == 0
+
+
+async def test_a_dead_sessions_answer_to_a_body_that_cannot_be_repeated_is_no_answer(
+    suspicion: Suspicion,
+) -> None:
+    suspicion.scheme.probes = lambda: False
+
+    async def once() -> AsyncIterator[bytes]:
+        yield b"an upload"
+
+    async with aiohttp.ClientSession(
+        middlewares=[AuthMiddleware(suspicion.scheme, suspicion.manager)]
+    ) as client:
+        with pytest.raises(
+            TokenUnavailableError, match="the 403 was a dead session's, .* send the request anew"
+        ):
+            await client.post(suspicion.site.url / "secret" % {"n": 1}, data=once())
+        assert suspicion.asked("/secret") == 1
+        assert await suspicion.ask(client, 2) == (200, "2")
+    assert suspicion.scheme.calls == 2

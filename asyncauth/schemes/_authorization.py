@@ -118,13 +118,13 @@ def as_redirect_uri(value: str | URL) -> URL:
     text = str(value)
     try:
         url = URL(text, encoded=True)
-        is_kept = str(url) == text and text.isascii()
+        host, is_kept = url.host, str(url) == text
     except ValueError:
         raise ConfigurationError("redirect_uri is no URL") from None
     # A native application's own scheme has no host (RFC 8252, section 7.1).
-    if not url.scheme or url.raw_fragment or (url.scheme in {"http", "https"} and url.host is None):
+    if not url.scheme or url.raw_fragment or (url.scheme in {"http", "https"} and host is None):
         raise ConfigurationError("redirect_uri has to be an absolute URL without a fragment")
-    if not is_kept:
+    if not is_kept or not text.isascii():
         raise ConfigurationError(
             "redirect_uri cannot be sent as it is written: encode it whole, and leave out a port that goes"
             " without saying, and a ? or # with nothing behind it"

@@ -13,6 +13,7 @@ from asyncauth._exchange import AuthResponse
 from asyncauth._origin import secure_url
 from asyncauth._token import Token
 from asyncauth.abc import ResponseHead, Verdict
+from asyncauth.schemes._answers import is_success
 from asyncauth.schemes._bearer import BearerScheme
 
 # "Integration best practices" wants a 401 answered with a new login. Here it speaks of the credential
@@ -97,6 +98,11 @@ def instant(value: object, zone: ZoneInfo) -> float | None:
     except ValueError:
         return None
     return min(wall.replace(fold=fold).timestamp() for fold in (0, 1))
+
+
+def confirms(response: AuthResponse) -> bool:
+    """Tell whether the interface says yes; the page of a portal or proxy does not speak for it."""
+    return is_success(response) and not response.is_html
 
 
 def data_of(response: AuthResponse) -> dict[str, Any]:

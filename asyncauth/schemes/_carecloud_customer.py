@@ -1,21 +1,29 @@
 """The conversations of CareCloud's customer interface: a device token, and a customer's login on it."""
 
-from collections.abc import Mapping
-from typing import Any, Literal, final
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self, TypeAlias, final
 from urllib.parse import quote
 
 import attrs
 from yarl import URL
 
-from asyncauth._errors import ConfigurationError, GrantRefusedError, UnreadableAnswerError
+from asyncauth._errors import (
+    ConfigurationError,
+    CredentialRefusedError,
+    GrantRefusedError,
+    UnreadableAnswerError,
+    VendorError,
+)
 from asyncauth._exchange import AuthRequest, AuthResponse
 from asyncauth._token import Secret, Token, as_secret
 from asyncauth.abc import AuthFlow
 from asyncauth.schemes._answers import is_success, raise_for_failure, token_text
-from asyncauth.schemes._carecloud import CLOSED, REFUSED_FIELD, Refusals, data_of, refusal
+from asyncauth.schemes._carecloud import CLOSED, REFUSED_FIELD, Refusals, confirms, data_of, refusal
 from asyncauth.schemes._fields import one_of, required
 
 DEAD = "the device token is dead: another one was made for the same device id and application"
+
+_INTERFACE = "webservice/rest-api/customer-interface/v1.0"
 
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
@@ -61,6 +69,9 @@ class CustomerLogin:
     password: Secret = attrs.field(kw_only=True, converter=as_secret, validator=required)
 
 
+CustomerSource: TypeAlias = CustomerLogin | Callable[[], CustomerLogin | None] | None
+
+
 def customer_source(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     """Refuse what is neither a login, nor tells one, nor means that nobody logs in."""
     del instance
@@ -82,6 +93,13 @@ class Tokens:
     base_url: URL
     headers: Mapping[str, str]
     probe_url: URL
+
+    @classmethod
+    def of(cls, project_url: URL, accept_language: str | None, probe_path: str) -> Self:
+        """Return the resource of a project."""
+        base_url = project_url / _INTERFACE
+        headers = {} if accept_language is None else {"Accept-Language": accept_language}
+        return cls(base_url, headers, URL(f"{base_url}/{probe_path.lstrip('/')}"))
 
     def create(self, fields: Mapping[str, Any]) -> AuthFlow[str]:
         """Make a device token, which ends the one before it. Returns its id."""
@@ -107,9 +125,7 @@ class Tokens:
         response = yield self._action(token_id, "login", fields)
         raise_for_failure(response)
         if response.status in _CUSTOMER_LOGIN.maybe:
-            # 401 is documented for a wrong password and for a dead token alike.
-            if not (yield from self.lives(token_id)):
-                raise GrantRefusedError(DEAD)
+            yield from self._check_lives(token_id, response)
             raise refusal(response, _CUSTOMER_LOGIN)
         return _customer_id(response)
 
@@ -118,7 +134,7 @@ class Tokens:
         response = yield self._action(token_id, "logout")
         raise_for_failure(response)
         # 401: no customer is on it any more, or the device token is dead.
-        if not is_success(response) and response.status != _UNAUTHORIZED:
+        if not confirms(response) and response.status != _UNAUTHORIZED:
             raise UnreadableAnswerError(f"{response} does not confirm the logout")
 
     def lives(self, token_id: str) -> AuthFlow[bool]:
@@ -128,12 +144,24 @@ class Tokens:
         raise_for_failure(response)
         if response.status == _UNAUTHORIZED:
             return False
-        if response.status == _FORBIDDEN or (is_success(response) and not response.is_html):
+        if response.status == _FORBIDDEN or confirms(response):
             return True
         raise UnreadableAnswerError(
             f"{response} tells nothing of the device token: "
             "probe_path has to be a resource that needs a token and no customer"
         )
+
+    def _check_lives(self, token_id: str, refused: AuthResponse) -> AuthFlow[None]:
+        # 401 is documented for a wrong password and for a dead token alike.
+        try:
+            alive = yield from self.lives(token_id)
+        except VendorError as error:
+            # Not the probe's failure, after which the refused password would be sent again and again.
+            raise CredentialRefusedError(
+                f"{refused}: {_REFUSED}, as far as one can tell: {error}"
+            ) from error
+        if not alive:
+            raise GrantRefusedError(DEAD)
 
     def _action(self, token_id: str, action: str, fields: Mapping[str, str] | None = None) -> AuthRequest:
         url = self.base_url.joinpath("tokens", quote(token_id, safe=""), "actions", action, encoded=True)
@@ -163,7 +191,4 @@ def _bearer(token_id: str) -> dict[str, str]:
 def _customer_id(response: AuthResponse) -> str:
     if not is_success(response):
         raise UnreadableAnswerError(f"{response} is no answer of a login: is the project URL right?")
-    customer = data_of(response).get("customer_id")
-    if not isinstance(customer, str) or not customer:
-        raise UnreadableAnswerError(f"{response} holds no customer_id")
-    return customer
+    return token_text(response, data_of(response), "customer_id")

@@ -16,6 +16,7 @@ from asyncauth._exchange import Placement, place_of
 from asyncauth._key import TokenKey
 from asyncauth._token import Secret, Token, as_secret
 from asyncauth.abc import AuthFlow, Pace, ResponseHead, Verdict
+from asyncauth.schemes._answers import shown
 from asyncauth.schemes._authorization import (
     AuthorizationRequest,
     as_redirect_uri,
@@ -196,7 +197,7 @@ class CronofyUser(BearerScheme):
             raise ConfigurationError("the token names no user: is it one that exchange returned?")
         if self.sub and self.sub != token.subject:
             raise AuthorizationRequiredError(
-                f"another user authorized ({token.subject}) than was expected ({self.sub}): nothing is"
+                f"another user authorized ({shown(token.subject, ())}) than was expected ({self.sub}): nothing is"
                 " stored. Have the right account authorize, or use a scheme without sub"
             )
         return attrs.evolve(self, sub=token.subject)

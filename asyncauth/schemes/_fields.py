@@ -5,6 +5,7 @@ import hmac
 import json
 from collections.abc import Callable, Iterable
 from typing import Any
+from unicodedata import category
 
 import attrs
 from yarl import URL
@@ -19,11 +20,18 @@ _FINGERPRINT_DOMAIN = b"asyncauth credential fingerprint 1\0"
 
 def required(instance: object, attribute: "attrs.Attribute[Any]", value: str | Secret | None) -> None:
     """Refuse an empty credential, and one that was read from a file together with its line break."""
-    del instance
     text = value.reveal() if isinstance(value, Secret) else value
     if not text or not text.strip():
         raise ConfigurationError(f"{attribute.alias} is empty")
-    if not text.isprintable():
+    without_controls(instance, attribute, text)
+
+
+def without_controls(instance: object, attribute: "attrs.Attribute[Any]", value: str | Secret) -> None:
+    """Refuse control characters (RFC 7617, section 2), and what no encoding or eye can tell."""
+    del instance
+    text = value.reveal() if isinstance(value, Secret) else value
+    # Passwords may have spaces of other kinds, such as a keyboard's no-break space.
+    if not all(char.isprintable() or category(char) == "Zs" for char in text):
         raise ConfigurationError(f"{attribute.alias} has a line break or control character in it")
 
 

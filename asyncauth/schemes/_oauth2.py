@@ -37,7 +37,7 @@ _ADVICE = {
 # RFC 6749, section 4.1.2.1: there they stand in for 500 and 503; some servers use them here as well.
 _PASSING = {"server_error", "temporarily_unavailable"}
 
-_STRANGE = "is not what this endpoint says: is its URL right?"
+_STRANGE = "this is not what a token endpoint says: is its URL right?"
 
 
 @final
@@ -178,7 +178,7 @@ class Client:
     ) -> AuthError:
         code = _code(response, answer)
         if not code:
-            return UnreadableAnswerError(f"{response} {_STRANGE}")
+            return UnreadableAnswerError(f"{response}: {_STRANGE}")
         secrets = self._secrets(sent)
         told = (shown(code, secrets), shown(answer.get("error_description"), secrets))
         kind = _error_class(response, code, about_grant)

@@ -50,7 +50,7 @@ mean, in the hour that autumn repeats, and of none, in the one that spring skips
   says what the answer allows to say. It may be login or password, the application id, an API user who is
   not in the user group `webservice`, or a project where this interface is closed. Tried once by the
   whole fleet.
-- `UnreadableAnswerError` with 404: most likely the project URL.
+- `RenewalFailedError` that speaks of 404: most likely the project URL.
 - 401 of a call: the token is renewed once and the call sent once more, except for calls that check
   somebody's password or code, where 401 is about that.
 - 403 of a call: never renewed; the response is yours. With `interface_not_allowed_exception` in it, the
@@ -84,6 +84,7 @@ from asyncauth.schemes._carecloud import (
     USER_LOGIN,
     CareCloudScheme,
     as_project,
+    confirms,
     data_of,
     header_value,
     instant,
@@ -211,7 +212,7 @@ class CareCloudEnterprise(CareCloudScheme):
         response = yield self._post("users/actions/logout", fields, {"Authorization": header})
         raise_for_failure(response)
         # 401 and 404: there is no such token any more.
-        if not is_success(response) and response.status not in {401, 404}:
+        if not confirms(response) and response.status not in {401, 404}:
             raise UnreadableAnswerError(f"{response} does not confirm the logout")
 
     def _post(

@@ -89,7 +89,7 @@ Sources: CareCloud REST API, "Getting started", "Authentication", "Use cases", a
 
 import json
 from collections.abc import Callable
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
 import attrs
 from yarl import URL
@@ -98,13 +98,14 @@ from asyncauth._errors import AuthorizationRequiredError, GrantRefusedError
 from asyncauth._exchange import Placement
 from asyncauth._key import TokenKey
 from asyncauth._token import Secret, Token, as_optional_secret
-from asyncauth.abc import AuthFlow
+from asyncauth.abc import AuthFlow, ResponseHead, Verdict
 from asyncauth.schemes._carecloud import CareCloudScheme, as_project, header_value
 from asyncauth.schemes._carecloud_customer import (
     DEAD,
     DEVICE_FIELDS,
     SETUP_FIELDS,
     CustomerLogin,
+    CustomerSource,
     Tokens,
     customer_source,
     device_token,
@@ -112,12 +113,13 @@ from asyncauth.schemes._carecloud_customer import (
 )
 from asyncauth.schemes._fields import credential_fingerprint, required
 
-_INTERFACE = "webservice/rest-api/customer-interface/v1.0"
-
 # In `Token.extra`: a hash of whose login lies on the token. The vendor tells its customer id only after one.
 _CUSTOMER = "customer"
 
-CustomerSource: TypeAlias = CustomerLogin | Callable[[], CustomerLogin | None] | None
+_ANOTHER = (
+    "another customer is logged in on the token of this device: log this scheme's customer in "
+    "with amend and customer_login, or give each customer a device_id"
+)
 
 
 @final
@@ -167,7 +169,8 @@ class CareCloudCustomer(CareCloudScheme):
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "revives", self.customer is not None)
-        object.__setattr__(self, "_tokens", _tokens_of(self))
+        tokens = Tokens.of(self.project_url, self.accept_language, self.probe_path)
+        object.__setattr__(self, "_tokens", tokens)
         object.__setattr__(self, "_key", _key_of(self))
 
     @property
@@ -250,13 +253,31 @@ class CareCloudCustomer(CareCloudScheme):
         Raises:
             AuthorizationRequiredError: Somebody else is.
         """
-        login, on_token = self._login_now(), token.extra.get(_CUSTOMER)
-        if login is not None and on_token not in (None, self._mark(login)):
-            raise AuthorizationRequiredError(
-                "another customer is logged in on the token of this device: log this scheme's customer in "
-                "with amend and customer_login, or give each customer a device_id"
-            )
+        if self._is_anothers(token):
+            raise AuthorizationRequiredError(_ANOTHER)
         return super().apply(token)
+
+    def classify(self, response: ResponseHead, token: Token) -> Verdict:
+        """Judge by the status, and by whose login was on the token.
+
+        A 403 with nobody on it may be for want of this scheme's customer, who is logged in then.
+        """
+        if self._is_anothers(token):  # the function tells of somebody else by now
+            return Verdict.NEEDS_USER
+        verdict = super().classify(response, token)
+        nobody = verdict is Verdict.FORBIDDEN and _CUSTOMER not in token.extra
+        return Verdict.REFUSED if nobody and self._login_now() is not None else verdict
+
+    def missing(self, response: ResponseHead, token: Token) -> str:
+        """Say that it is another customer's login that lies on the token."""
+        del response, token
+        return _ANOTHER
+
+    def _is_anothers(self, token: Token) -> bool:
+        on_token = token.extra.get(_CUSTOMER)
+        if on_token is None or (login := self._login_now()) is None:
+            return False
+        return bool(on_token != self._mark(login))
 
     def _customer_on(self, token: Token, login: CustomerLogin) -> AuthFlow[Token]:
         token_id = id_of(token)
@@ -290,10 +311,3 @@ def _key_of(scheme: CareCloudCustomer) -> TokenKey:
         client=scheme.device_id,
         tenant=scheme.application_id,
     )
-
-
-def _tokens_of(scheme: CareCloudCustomer) -> Tokens:
-    base_url = scheme.project_url / _INTERFACE
-    language = {} if scheme.accept_language is None else {"Accept-Language": scheme.accept_language}
-    probe_url = URL(f"{base_url}/{scheme.probe_path.lstrip('/')}")
-    return Tokens(base_url=base_url, headers=language, probe_url=probe_url)

@@ -24,8 +24,9 @@ user = CronofyUser(client_id=..., client_secret=..., data_center="de", sub="acc_
 async with AuthSession(user, store=store) as session, session.get("/v1/calendars") as response: ...
 ```
 
-With `redirect_uri` and `scope` its errors and events carry an `authorize_url`, too. They tell the application
-once per fleet that this user is needed: `TokenDied`, `AuthorizationNeeded`.
+The events `TokenDied` and `AuthorizationNeeded` tell the application once per fleet that this user is needed.
+With `redirect_uri` they and the errors carry an `authorize_url`: a place to show. It has no state, so
+that what comes back from there cannot be exchanged: begin another `authorization()` for that.
 
 An authorization from elsewhere is stored with `put(user, Token(refresh_token=..., expires_in=0))`. People who
 authorize in one browser are linked by default: they get the same `sub` and share one token here, and its
@@ -81,7 +82,7 @@ again. It names the refresh token, for an expired access token would revoke noth
 **Failures, and what to do**
 
 - `GrantRefusedError`: `invalid_grant`, which comes with 400: the user withdrew, or the refresh token was
-  spent elsewhere. All workers stop; send the user to `authorize_url` or to a new `authorization()`.
+  spent elsewhere. All workers stop; begin another `authorization()` and send the user to its `url`.
 - `AuthorizationRequiredError` for a call that was answered with 403: the user did not grant the scope it
   needs. The message has those that were granted. Begin an `authorization(scope=...)` with more.
 - `CredentialRefusedError`: 401 of the token endpoint. Id or secret is wrong, or the data centre. It concerns
