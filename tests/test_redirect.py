@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+from typing import Any
 
 import aiohttp
 import pytest
@@ -65,6 +66,28 @@ async def test_port_and_path_can_be_those_that_are_registered() -> None:
     async with LoopbackRedirect(port=port, path="/cb") as redirect:
         assert str(redirect.redirect_uri) == f"http://127.0.0.1:{port}/cb"
         assert (await visit(redirect.redirect_uri.with_query(code=CODE)))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"path": "authorized"}, "path has to begin with a slash"),
+        ({"path": ""}, "path has to begin with a slash"),
+        ({"port": -1}, "port must be one of 0 to 65535, not -1"),
+        ({"port": 65_536}, "port must be one of 0 to 65535, not 65536"),
+    ],
+)
+def test_a_place_that_cannot_be_come_back_to_is_refused_at_once(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        LoopbackRedirect(**options)
+
+
+async def test_it_can_be_entered_again_for_another_answer() -> None:
+    redirect = LoopbackRedirect()
+    for code in ("first", "second"):
+        async with redirect:
+            assert (await visit(redirect.redirect_uri.with_query(code=code)))[0] == 200
+            assert (await redirect.answer()).query["code"] == code
 
 
 async def test_nobody_is_waited_for_without_end() -> None:

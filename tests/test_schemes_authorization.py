@@ -2,6 +2,7 @@
 
 import json
 import traceback
+from typing import Any
 from urllib.parse import quote
 
 import attrs
@@ -131,6 +132,22 @@ def test_a_redirect_uri_has_to_be_absolute_and_without_a_fragment(text: str) -> 
         as_redirect_uri(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://app.example:443/cb",
+        "http://127.0.0.1:80/cb",
+        "https://app.example/cb?",
+        "https://app.example/cb#",
+        "https://app.example/zurück",
+        "https://bücher.example/cb",
+    ],
+)
+def test_a_redirect_uri_that_would_be_sent_in_another_form_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="redirect_uri"):
+        as_redirect_uri(text)
+
+
 def test_no_code_comes_back_in_clear_text() -> None:
     with pytest.raises(InsecureURLError, match=r"http://app\.example"):
         as_redirect_uri("http://app.example/cb")
@@ -253,6 +270,14 @@ def test_what_is_no_stored_request_is_told_without_its_texts(left_out: str) -> N
     with pytest.raises(ConfigurationError, match="url, state and redirect_uri") as caught:
         AuthorizationRequest.load(stored)
     assert not [text for text in stored.values() if text in shown(caught.value)]
+
+
+@pytest.mark.parametrize("change", [{"state": ""}, {"state": None}, {"code_verifier": ""}])
+def test_a_request_that_any_answer_would_match_is_none(change: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="url, state and redirect_uri"):
+        AuthorizationRequest.load({**request().dump(), **change})
+    with pytest.raises(ConfigurationError, match="state is empty"):
+        AuthorizationRequest(url=PAGE, state="", redirect_uri=BACK)
 
 
 SECRETS = st.sampled_from(["state", "verifier", "code"])

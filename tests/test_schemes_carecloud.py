@@ -145,6 +145,11 @@ def test_a_logout_that_is_not_confirmed_is_an_error(status: int, error: type[Ven
         drive(carecloud().logout(held()), reply(status=status))
 
 
+def test_a_portals_page_confirms_no_logout() -> None:
+    with pytest.raises(UnreadableAnswerError, match="does not confirm the logout"):
+        drive(carecloud().logout(held()), reply("<html>who are you?"))
+
+
 def answered(path: str, status: int) -> Head:
     return Head(status=status, url=URL(f"{BASE}/{path}"))
 
@@ -210,6 +215,7 @@ def test_the_key_is_the_project_the_application_and_the_user() -> None:
         ({"timezone": "../../etc/passwd"}, "no IANA name"),
         ({"validity": 0}, "validity must be more than 0 s"),
         ({"validity": float("nan")}, "validity must be more than 0 s"),
+        ({"validity": float("inf")}, "validity must be more than 0 s and finite"),
         ({"accept_language": "cs\r\nX-Evil: 1"}, "accept_language is empty or has characters"),
         ({"accept_language": ""}, "accept_language is empty"),
     ],

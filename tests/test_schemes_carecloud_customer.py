@@ -29,6 +29,7 @@ from flow_driver import Head, drive, reply
 CREATED = {"data": {"token_id": TOKEN_ID}}
 LOGGED_IN = {"data": {"customer_id": CUSTOMER_ID}}
 STORES: dict[str, Any] = {"data": {"stores": [], "total_items": 0}}
+DEAD = [reply(status=401)] * 2
 JANE = CustomerLogin("card", "4711", password="another-password")
 
 
@@ -131,7 +132,7 @@ def test_without_a_customer_a_refused_token_is_probed_and_kept_if_it_lives(answe
 
 def test_without_a_customer_a_dead_token_is_not_good_for_a_refresh() -> None:
     with pytest.raises(GrantRefusedError, match="same device id and application"):
-        drive(installation().refresh(device()), reply(status=401))
+        drive(installation().refresh(device()), *DEAD)
 
 
 def test_a_token_that_waited_for_a_customer_serves_without_one() -> None:
@@ -165,7 +166,7 @@ def test_a_refused_customer_login_on_a_living_token_is_about_the_customer(status
 def test_a_refused_customer_login_on_a_dead_token_is_about_the_token(status: int) -> None:
     scheme = installation(customer=JOHN)
     with pytest.raises(GrantRefusedError, match="device token is dead"):
-        drive(scheme.refresh(device()), reply({"error": {}}, status), reply(status=401))
+        drive(scheme.refresh(device()), reply({"error": {}}, status), *DEAD)
 
 
 def test_the_field_that_the_vendor_names_is_named() -> None:
@@ -325,7 +326,9 @@ def test_responses_are_judged_by_status_and_by_what_they_check(
     path: str, status: int, verdict: Verdict
 ) -> None:
     head = Head(status=status, url=URL(f"{CUSTOMER_BASE}/{path}"))
-    assert installation(customer=JOHN).classify(head, device()) is verdict
+    of_john = drive(installation(customer=JOHN).refresh(device()), reply(LOGGED_IN)).result
+    assert installation(customer=JOHN).classify(head, of_john) is verdict
+    assert installation().classify(head, of_john) is installation().classify(head, device()) is verdict
 
 
 @pytest.mark.parametrize(

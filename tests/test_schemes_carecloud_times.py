@@ -59,6 +59,9 @@ def test_valid_to_is_wall_time_of_the_projects_zone(
         ("2026-10-24 17:30:00", "2026-10-25 02:30:00", 7 * 3600),
         ("2026-10-24 18:30:00", "2026-10-25 02:30:00", 6 * 3600),
         ("2026-10-24 19:00:00", "2026-10-25 03:00:00", 7 * 3600),
+        # In that hour, 02:40 that is over was not meant.
+        ("2026-10-25 00:10:00", "2026-10-25 02:40:00", 1800),
+        ("2026-10-25 01:10:00", "2026-10-25 02:40:00", 1800),
     ],
 )
 def test_in_the_hour_that_autumn_repeats_the_earlier_reading_counts(
@@ -75,6 +78,7 @@ def test_in_the_hour_that_autumn_repeats_the_earlier_reading_counts(
         ("2026-03-28 18:00:00", "2026-03-29 03:00:00", 7 * 3600),
         # No clock shows 02:30 that night. A vendor that adds 7 hours to 19:30 writes it all the same.
         ("2026-03-28 18:30:00", "2026-03-29 02:30:00", 6 * 3600),
+        ("2026-03-29 00:55:00", "2026-03-29 02:25:00", 1800),
     ],
 )
 def test_in_the_hour_that_spring_skips_the_earlier_reading_counts(

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncauth._errors import AuthError, TokenUnavailableError, UnreadableAnswerError, VendorError
+from asyncauth._errors import (
+    AuthError,
+    AuthorizationRequiredError,
+    TokenUnavailableError,
+    UnreadableAnswerError,
+    VendorError,
+)
 from asyncauth._exchange import AuthResponse
 from asyncauth._token import Token
 from asyncauth.abc import AuthFlow
@@ -129,3 +135,23 @@ def test_no_error_shows_what_was_sent_wherever_the_vendor_repeats_it(
         answer = {**base, place: words}
         for body in (answer, {"error": answer}, {"errors": {words: [{"key": words}]}}):
             assert secret not in said(FLOWS[name](), reply(body, status))
+
+
+@pytest.mark.parametrize("body", ["<html>who are you?", "<!DOCTYPE html>"])
+def test_a_portals_page_confirms_no_revocation(body: str) -> None:
+    with pytest.raises(UnreadableAnswerError, match="a proxy or login page answered"):
+        drive(USER.logout(HELD), reply(body))
+
+
+@pytest.mark.parametrize("sub", ["", 7, "acc_1\n\x1b[31m", "\ud800"])
+def test_a_name_that_is_none_names_no_user(sub: object) -> None:
+    answer = {"access_token": "a", "refresh_token": "r", "sub": sub}
+    for name in ("exchange", "calendar"):
+        with pytest.raises(UnreadableAnswerError, match="names no user"):
+            drive(FLOWS[name](), reply(answer))
+
+
+def test_of_another_users_long_name_not_all_is_shown() -> None:
+    with pytest.raises(AuthorizationRequiredError, match="another user authorized") as caught:
+        USER.for_token(Token(access_token="a", subject="acc_" + 1000 * "x"))
+    assert len(str(caught.value)) < 500

@@ -6,11 +6,11 @@ import pytest
 from yarl import URL
 
 from asyncauth._errors import (
+    AuthError,
     ConfigurationError,
     CredentialRefusedError,
     GrantRefusedError,
     UnreadableAnswerError,
-    VendorError,
     VendorFailedError,
 )
 from asyncauth._token import Secret, Token
@@ -226,11 +226,24 @@ def test_logout_of_an_ended_session_is_fine() -> None:
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(503, VendorFailedError), (401, UnreadableAnswerError), (404, UnreadableAnswerError)],
+    [
+        (503, VendorFailedError),
+        (401, CredentialRefusedError),
+        (400, UnreadableAnswerError),
+        (404, UnreadableAnswerError),
+    ],
 )
-def test_a_logout_that_is_not_confirmed_is_an_error(status: int, error: type[VendorError]) -> None:
+def test_a_logout_that_is_not_confirmed_is_an_error(status: int, error: type[AuthError]) -> None:
     with pytest.raises(error):
         drive(itcare().logout(held()), reply(status=status))
+
+
+@pytest.mark.parametrize(("status", "code", "words"), FATAL)
+def test_a_refused_accounts_logout_has_ended_nothing(status: int, code: str, words: str) -> None:
+    # That the realm is switched off is no word on the account.
+    error = UnreadableAnswerError if code == "access_denied" else CredentialRefusedError
+    with pytest.raises(error, match=code):
+        drive(itcare().logout(held()), reply({"error": code, "error_description": words}, status))
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,11 @@ def test_a_granted_scope_replaces_the_requested_one() -> None:
     assert (narrowed.scope, silent.scope) == (("read",), ("read", "write"))
 
 
+def test_the_scope_of_a_refreshs_answer_replaces_that_of_the_spent_token() -> None:
+    for answer, scope in ((GOOD, ("read", "write")), ({**GOOD, "scope": "read"}, ("read",))):
+        assert drive(user().refresh(held(scope="read write")), reply(answer)).result.scope == scope
+
+
 def test_scopes_are_asked_for_at_a_refresh_only_where_they_were_named() -> None:
     request = drive(user(scope="read").refresh(held()), reply(GOOD)).request
     assert request.body.endswith(b"&scope=read")

@@ -1,6 +1,7 @@
 """What a token endpoint refuses, and which of its words are shown."""
 
 from base64 import b64encode
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -37,7 +38,7 @@ def test_what_no_repetition_cures_refuses_the_credential(status: int, code: str)
 
 @pytest.mark.parametrize("status", [400, 401, 200])
 def test_invalid_grant_refuses_the_refresh_token(status: int) -> None:
-    with pytest.raises(GrantRefusedError, match="invalid_grant"):
+    with pytest.raises(GrantRefusedError, match=r"invalid_grant; .*a new authorization is needed"):
         drive(user().refresh(held()), refusal(status, "invalid_grant"))
 
 
@@ -51,6 +52,25 @@ def test_an_unknown_code_refuses_the_grant_of_a_refresh_and_the_credential_of_a_
         drive(user().refresh(held()), refusal(400, "bad_refresh_token"))
     with pytest.raises(CredentialRefusedError, match="invalid_target"):
         drive(service().login(), refusal(400, "invalid_target"))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (302, "Found"),
+        (400, "Bad Request"),
+        (403, "Forbidden"),
+        (404, "Not Found"),
+        (404, "no_such_path"),
+        (405, "Method not allowed"),
+        (408, "Request Timeout"),
+        (415, "Unsupported Media Type"),
+    ],
+)
+def test_a_gateways_error_is_no_word_on_the_grant_or_the_client(status: int, words: str) -> None:
+    for flow in (service().login(), user().refresh(held())):
+        with pytest.raises(UnreadableAnswerError, match=f"{words}; .* is its URL right"):
+            drive(flow, reply({"timestamp": 1, "status": status, "error": words, "path": "/token"}, status))
 
 
 @pytest.mark.parametrize("code", ["temporarily_unavailable", "server_error"])
@@ -128,8 +148,45 @@ def test_words_that_repeat_the_refresh_token_are_withheld() -> None:
         assert RFC_REFRESH not in str(caught.value)
 
 
+HINT = "reads Basic in the other way: try urlencode_basic="
+
+
+@pytest.mark.parametrize("options", [{"client_id": "an app"}, {"client_secret": "100%"}])
+@pytest.mark.parametrize("code", ["invalid_client", "unauthorized_client"])
+def test_where_encoding_matters_the_other_way_of_basic_is_hinted_at(
+    options: dict[str, str], code: str
+) -> None:
+    for encoded in (True, False):
+        with pytest.raises(CredentialRefusedError, match=f"{HINT}{not encoded}"):
+            drive(service(urlencode_basic=encoded, **options).login(), refusal(401, code))
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({}, "invalid_client"),
+        ({"client_id": "an app"}, "invalid_scope"),
+        ({"client_id": "an app", "client_auth": "body"}, "invalid_client"),
+        ({"client_id": "an app", "client_secret": None}, "invalid_client"),
+    ],
+)
+def test_where_basic_is_not_the_matter_it_is_not_hinted_at(options: dict[str, Any], code: str) -> None:
+    with pytest.raises(CredentialRefusedError) as caught:
+        drive(user(**options).refresh(held()), refusal(401, code))
+    assert HINT not in str(caught.value)
+
+
+def test_of_an_endless_text_only_what_is_shown_is_searched() -> None:
+    words = "no luck " * 100_000 + RFC_REFRESH
+    with pytest.raises(GrantRefusedError, match="no luck no luck") as caught:
+        drive(user().refresh(held()), refusal(400, "invalid_grant", words))
+    assert RFC_REFRESH not in str(caught.value)
+
+
 @given(
-    secret=st.text(st.characters(categories=["L", "N", "P"]), min_size=1), before=st.text(), after=st.text()
+    secret=st.text(st.characters(categories=["L", "N", "P"]), min_size=1),
+    before=st.text(max_size=300),
+    after=st.text(),
 )
 def test_no_text_of_the_vendor_gives_the_secret_away(secret: str, before: str, after: str) -> None:
     with pytest.raises(CredentialRefusedError) as caught:

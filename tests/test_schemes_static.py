@@ -35,8 +35,8 @@ def test_the_examples_of_the_standards() -> None:
 
 
 @given(
-    user=st.text(st.characters(categories=["L", "N", "P"], exclude_characters=":"), max_size=40),
-    password=st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=200),
+    user=st.text(st.characters(categories=["L", "N", "P", "S", "Zs"], exclude_characters=":"), max_size=40),
+    password=st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=200),
 )
 def test_basic_carries_any_text_on_one_line(user: str, password: str) -> None:
     sent = header(Basic(user, password, base_url=BASE))

@@ -296,6 +296,7 @@ def test_whoami_of_version_3_sends_the_new_cookie() -> None:
         (reply(status=401), TokenRefusedError, "refuses the token that the login has just given"),
         (reply({}), UnreadableAnswerError, "does not name a user: whoami=True cannot work here"),
         (reply("[]"), UnreadableAnswerError, "does not name a user"),
+        (reply({"login": ""}), UnreadableAnswerError, "does not name a user"),
         (reply("<html></html>"), UnreadableAnswerError, "does not tell whether the token works"),
         (reply(status=403), UnreadableAnswerError, "does not tell whether the token works"),
         (reply(status=502), VendorFailedError, "failure on the vendor's side"),

@@ -39,9 +39,14 @@ class CareCloudScheme(BearerScheme):
 
     def classify(self, response: ResponseHead, token: Token) -> Verdict:
         """Judge by the status, except where a 401 is about a credential inside the call."""
-        if response.status == 401 and response.url.path.endswith(_CHECKING):  # noqa: PLR2004
+        if response.status == 401 and checks_a_credential(response):  # noqa: PLR2004
             return Verdict.FINE
         return super().classify(response, token)
+
+
+def checks_a_credential(response: ResponseHead) -> bool:
+    """Tell whether a call was about a credential in its own body."""
+    return response.url.path.endswith(_CHECKING)
 
 
 @final
@@ -86,18 +91,18 @@ def header_value(instance: object, attribute: "attrs.Attribute[Any]", value: str
         raise ConfigurationError(f"{attribute.name} is empty or has characters that no header may carry")
 
 
-def instant(value: object, zone: ZoneInfo) -> float | None:
-    """Return what `valid_to` means in UTC seconds since 1970; nothing if it is no such time.
+def instants(value: object, zone: ZoneInfo) -> list[float]:
+    """Return what `valid_to` may mean in UTC seconds since 1970, in order; nothing if it is no such time.
 
     Autumn's repeated hour has two readings (fold=0 the earlier); spring's skipped hour none that is real,
-    and two that bracket it (fold=1 the earlier). The earlier one is never too late.
+    and two that bracket it (fold=1 the earlier).
     """
     try:
         text = value if isinstance(value, str) else ""
         wall = datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=zone)
     except ValueError:
-        return None
-    return min(wall.replace(fold=fold).timestamp() for fold in (0, 1))
+        return []
+    return sorted(wall.replace(fold=fold).timestamp() for fold in (0, 1))
 
 
 def confirms(response: AuthResponse) -> bool:

@@ -15,6 +15,7 @@ from asyncauth._errors import (
     VendorError,
 )
 from asyncauth._exchange import AuthRequest, AuthResponse
+from asyncauth._key import TokenKey
 from asyncauth._token import Secret, Token, as_secret
 from asyncauth.abc import AuthFlow
 from asyncauth.schemes._answers import is_success, raise_for_failure, token_text
@@ -28,8 +29,8 @@ _INTERFACE = "webservice/rest-api/customer-interface/v1.0"
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
 
-DEVICE_FIELDS = ("device_id", "device_system", "device_name", "device_type")
-SETUP_FIELDS = ("language_id", "allowed_gps", "allowed_notifications")
+_DEVICE_FIELDS = ("device_id", "device_system", "device_name", "device_type")
+_SETUP_FIELDS = ("language_id", "allowed_gps", "allowed_notifications")
 
 _DEVICE_TOKEN = Refusals(
     {
@@ -39,7 +40,7 @@ _DEVICE_TOKEN = Refusals(
     },
     {
         "external_application_id": "application_id",
-        **{name: name for name in (*DEVICE_FIELDS, *SETUP_FIELDS, "push_token")},
+        **{name: name for name in (*_DEVICE_FIELDS, *_SETUP_FIELDS, "push_token")},
     },
 )
 
@@ -88,18 +89,27 @@ class Tokens:
         base_url: The customer interface.
         headers: Sent with each request.
         probe_url: Needs a token and no customer.
+        setup: What the device token's setup is.
     """
 
     base_url: URL
     headers: Mapping[str, str]
     probe_url: URL
+    setup: Mapping[str, Any]
 
     @classmethod
-    def of(cls, project_url: URL, accept_language: str | None, probe_path: str) -> Self:
+    def of(
+        cls, project_url: URL, accept_language: str | None, probe_path: str, setup: Mapping[str, Any]
+    ) -> Self:
         """Return the resource of a project."""
         base_url = project_url / _INTERFACE
         headers = {} if accept_language is None else {"Accept-Language": accept_language}
-        return cls(base_url, headers, URL(f"{base_url}/{probe_path.lstrip('/')}"))
+        return cls(base_url, headers, URL(f"{base_url}/{probe_path.lstrip('/')}"), setup)
+
+    def key(self, application_id: str, device_id: str) -> TokenKey:
+        """Return whose token a device's is."""
+        issuer = str(self.base_url)
+        return TokenKey(scheme="carecloud.customer", issuer=issuer, client=device_id, tenant=application_id)
 
     def create(self, fields: Mapping[str, Any]) -> AuthFlow[str]:
         """Make a device token, which ends the one before it. Returns its id."""
@@ -122,7 +132,7 @@ class Tokens:
             "login_value": login.value,
             "password": login.password.reveal(),
         }
-        response = yield self._action(token_id, "login", fields)
+        response = yield self._below(token_id, "actions", "login", fields=fields)
         raise_for_failure(response)
         if response.status in _CUSTOMER_LOGIN.maybe:
             yield from self._check_lives(token_id, response)
@@ -131,7 +141,7 @@ class Tokens:
 
     def log_out(self, token_id: str) -> AuthFlow[None]:
         """Log the customer out and keep the device token."""
-        response = yield self._action(token_id, "logout")
+        response = yield self._below(token_id, "actions", "logout")
         raise_for_failure(response)
         # 401: no customer is on it any more, or the device token is dead.
         if not confirms(response) and response.status != _UNAUTHORIZED:
@@ -143,7 +153,7 @@ class Tokens:
         response = yield AuthRequest(method="GET", url=self.probe_url, headers=headers)
         raise_for_failure(response)
         if response.status == _UNAUTHORIZED:
-            return False
+            return (yield from self._takes_setup(token_id))
         if response.status == _FORBIDDEN or confirms(response):
             return True
         raise UnreadableAnswerError(
@@ -157,19 +167,41 @@ class Tokens:
             alive = yield from self.lives(token_id)
         except VendorError as error:
             # Not the probe's failure, after which the refused password would be sent again and again.
-            raise CredentialRefusedError(
-                f"{refused}: {_REFUSED}, as far as one can tell: {error}"
-            ) from error
+            raise CredentialRefusedError(f"{refused}: {_REFUSED}, as far as one can tell: {error}") from error
         if not alive:
             raise GrantRefusedError(DEAD)
 
-    def _action(self, token_id: str, action: str, fields: Mapping[str, str] | None = None) -> AuthRequest:
-        url = self.base_url.joinpath("tokens", quote(token_id, safe=""), "actions", action, encoded=True)
+    def _takes_setup(self, token_id: str) -> AuthFlow[bool]:
+        # Which resources want a customer is not published: the probe's own may, and that would cost a
+        # device token with each 401. The setup is the token's, whoever is on it.
+        response = yield self._below(token_id, method="PUT", fields={"setup": self.setup})
+        raise_for_failure(response)
+        return confirms(response)
+
+    def _below(
+        self, token_id: str, *path: str, method: str = "POST", fields: Mapping[str, Any] | None = None
+    ) -> AuthRequest:
+        url = self.base_url.joinpath("tokens", quote(token_id, safe=""), *path, encoded=True)
         headers = {**self.headers, **_bearer(token_id)}
-        place = f"{self.base_url}/tokens/{{token_id}}/actions/{action}"
-        if fields is None:
-            return AuthRequest(method="POST", url=url, headers=headers, place=place)
-        return attrs.evolve(AuthRequest.json(url, fields, headers), place=place)
+        plain = AuthRequest(method=method, url=url, headers=headers)
+        request = plain if fields is None else AuthRequest.json(url, fields, headers)
+        place = "/".join((f"{self.base_url}/tokens/{{token_id}}", *path))
+        return attrs.evolve(request, method=method, place=place)
+
+
+def setup_of(scheme: object) -> dict[str, Any]:
+    """Return the setup of a scheme's installation, in the order of the vendor's pages."""
+    return {name: getattr(scheme, name) for name in _SETUP_FIELDS}
+
+
+def installation(scheme: object, application_id: str, push_token: Secret | None) -> dict[str, Any]:
+    """Return what a device token is made of, in the order of the vendor's pages."""
+    fields = {
+        "device": {name: getattr(scheme, name) for name in _DEVICE_FIELDS},
+        "setup": setup_of(scheme),
+        "external_application_id": application_id,
+    }
+    return fields if push_token is None else {**fields, "push_token": push_token.reveal()}
 
 
 def device_token(token_id: str) -> Token:

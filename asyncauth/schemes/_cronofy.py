@@ -15,8 +15,8 @@ from asyncauth._errors import (
     UnreadableAnswerError,
 )
 from asyncauth._exchange import AuthRequest, AuthResponse
-from asyncauth._token import Secret, Token
-from asyncauth.schemes._answers import is_success, raise_for_failure, shown, token_text
+from asyncauth._token import Secret, Token, is_printable
+from asyncauth.schemes._answers import is_success, raise_for_failure, shown
 from asyncauth.schemes._fields import one_of
 from asyncauth.schemes._oauth2 import Client
 
@@ -105,7 +105,7 @@ class Application:
             secrets = [secret.reveal() for secret in (self.client_secret, *sent)]
             raise self._refusal(response, answer, refused, secrets)
         if response.is_html:
-            raise UnreadableAnswerError(f"{response} is a page for people: a proxy or login page answered")
+            raise UnreadableAnswerError(f"{response} is an HTML page: a proxy or login page answered")
 
     def _refusal(
         self, response: AuthResponse, answer: Mapping[str, Any], refused: str, secrets: list[str]
@@ -136,8 +136,9 @@ def of_its_user(response: AuthResponse, token: Token) -> Token:
         UnreadableAnswerError: It names no user, or there is nothing to renew it with.
     """
     extra = dict(token.extra)
-    sub = token_text(response, extra, "sub")
-    del extra["sub"]
+    sub = extra.pop("sub", None)
+    if not isinstance(sub, str) or not is_printable(sub):
+        raise UnreadableAnswerError(f"{response} names no user (sub)")
     if token.refresh_token is None:
         raise UnreadableAnswerError(f"{response} holds no refresh_token")
     return attrs.evolve(token, subject=sub, extra=extra)

@@ -197,8 +197,8 @@ class CronofyUser(BearerScheme):
             raise ConfigurationError("the token names no user: is it one that exchange returned?")
         if self.sub and self.sub != token.subject:
             raise AuthorizationRequiredError(
-                f"another user authorized ({shown(token.subject, ())}) than was expected ({self.sub}): nothing is"
-                " stored. Have the right account authorize, or use a scheme without sub"
+                f"another user authorized ({shown(token.subject, ())}) than was expected ({self.sub}):"
+                " nothing is stored. Have the right account authorize, or use a scheme without sub"
             )
         return attrs.evolve(self, sub=token.subject)
 

@@ -27,7 +27,7 @@ def required(instance: object, attribute: "attrs.Attribute[Any]", value: str | S
 
 
 def without_controls(instance: object, attribute: "attrs.Attribute[Any]", value: str | Secret) -> None:
-    """Refuse control characters (RFC 7617, section 2), and what no encoding or eye can tell."""
+    """Refuse control characters, which Basic cannot carry (RFC 7617, section 2), and invisible ones."""
     del instance
     text = value.reveal() if isinstance(value, Secret) else value
     # Passwords may have spaces of other kinds, such as a keyboard's no-break space.

@@ -37,7 +37,9 @@ _ADVICE = {
 # RFC 6749, section 4.1.2.1: there they stand in for 500 and 503; some servers use them here as well.
 _PASSING = {"server_error", "temporarily_unavailable"}
 
-_STRANGE = "this is not what a token endpoint says: is its URL right?"
+_KNOWN = {"invalid_grant", *_ADVICE, *_PASSING}
+
+_OVER = "it has ended, was used before or was revoked: a new authorization is needed"
 
 
 @final
@@ -176,21 +178,22 @@ class Client:
         sent: tuple[Secret, ...],
         about_grant: type[AuthError],
     ) -> AuthError:
-        code = _code(response, answer)
-        if not code:
-            return UnreadableAnswerError(f"{response}: {_STRANGE}")
-        secrets = self._secrets(sent)
+        code, secrets = _code(response, answer), self._secrets(sent)
         told = (shown(code, secrets), shown(answer.get("error_description"), secrets))
-        kind = _error_class(response, code, about_grant)
-        advice = _STRANGE if kind is UnreadableAnswerError else _ADVICE.get(code, "")
-        words = (*told, advice, self._hint(code))
-        return kind(f"{response}: " + "; ".join(filter(None, words)))
+        if _is_strange(response, code):
+            kind: type[AuthError] = UnreadableAnswerError
+            advice = "this is not what a token endpoint says: is its URL right?"
+        else:
+            kind = _error_class(response, code, about_grant)
+            advice = _OVER if kind is GrantRefusedError else _ADVICE.get(code, "")
+        return kind(f"{response}: " + "; ".join(filter(None, (*told, advice, self._hint(code)))))
 
     def _hint(self, code: str) -> str:
+        if self.client_secret is None or self.auth == "body":
+            return ""
         # Servers differ in whether they decode what section 2.3.1 has clients encode.
-        texts = (self.client_id, "" if self.client_secret is None else self.client_secret.reveal())
-        differs = self.auth == "basic" and any(quote_plus(text) != text for text in texts)
-        if code not in {"invalid_client", "unauthorized_client"} or not differs:
+        pair = self.client_id + self.client_secret.reveal()
+        if code not in {"invalid_client", "unauthorized_client"} or quote_plus(pair) == pair:
             return ""
         return f"or the server reads Basic in the other way: try urlencode_basic={not self.urlencode_basic}"
 
@@ -218,23 +221,24 @@ def _code(response: AuthResponse, answer: Mapping[str, Any]) -> str:
     return "invalid_client" if response.status == 401 else ""  # noqa: PLR2004
 
 
+def _is_strange(response: AuthResponse, code: str) -> bool:
+    """Tell whether it is no token endpoint that speaks: gateways write a status' own name as `error`."""
+    if not code:
+        return True
+    if code in _KNOWN or response.status == 401 or is_success(response):  # noqa: PLR2004
+        return False
+    return (
+        response.status not in {400, 403} or code.casefold() == HTTPStatus(response.status).phrase.casefold()
+    )
+
+
 def _error_class(response: AuthResponse, code: str, about_grant: type[AuthError]) -> type[AuthError]:
     if code in _PASSING:
         return VendorFailedError
-    if code == "invalid_grant":
-        return about_grant
-    if code in _ADVICE or response.status == 401:  # noqa: PLR2004
-        return CredentialRefusedError
     # A code that section 5.2 does not know, in answer to a refresh, is most likely about the refresh
     # token; where a login is possible it will tell.
-    return about_grant if _refuses(response, code) else UnreadableAnswerError
-
-
-def _refuses(response: AuthResponse, code: str) -> bool:
-    """Tell whether an unknown code is a token endpoint's: gateways write the status' own name there."""
-    if is_success(response):
-        return True
-    return response.status in {400, 403} and code.casefold() != HTTPStatus(response.status).phrase.casefold()
+    unknown = code not in _ADVICE and response.status != 401  # noqa: PLR2004
+    return about_grant if code == "invalid_grant" or unknown else CredentialRefusedError
 
 
 def _error_object(response: AuthResponse) -> dict[str, Any]:

@@ -123,7 +123,8 @@ class AuthorizationCode(PersonScheme):
             authorization has its own.
         scope: The scopes to ask for, as a sequence or one string with spaces.
         subject: Who authorizes, by the application's own name. It tells apart the tokens of one client
-            and is never sent; a program with one user needs none.
+            and is never sent; a program with one user needs none. Without it all people are one: the
+            token of whoever authorized last is everybody's.
         pkce: Bind the code to this client (RFC 7636, S256). Switch it off for servers that refuse it.
         issuer: The server's name for itself, where it states `iss` (RFC 9207): other answers are refused.
         revocation_url: Where a logout revokes the refresh token (RFC 7009); without it nobody is told.

@@ -40,7 +40,8 @@ AuthRequest(POST https://sandbox.crmcarecloud.com/webservice/rest-api/enterprise
 are no refresh tokens. `valid_to` is wall time of the project's own zone, without an offset: pass that zone
 as `timezone`. Without it, or where the result cannot be true (not above 0, more than 48 hours), `validity`
 counts from the login, and a 401 ends a token that lived shorter. Of two moments that a wall time can
-mean, in the hour that autumn repeats, and of none, in the one that spring skips, the earlier is taken.
+mean, in the hour that autumn repeats, and of none, in the one that spring skips, the earlier is taken
+that is still to come.
 
 **Logout** names the token to end in its body and ends that one alone.
 
@@ -67,6 +68,7 @@ specification of `POST /users/actions/login` and `/users/actions/logout`.
 
 import logging
 from collections.abc import Mapping
+from math import inf
 from typing import Any, final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -87,7 +89,7 @@ from asyncauth.schemes._carecloud import (
     confirms,
     data_of,
     header_value,
-    instant,
+    instants,
     refusal,
 )
 from asyncauth.schemes._fields import credential_fingerprint, required
@@ -111,8 +113,8 @@ def _as_zone(value: str | ZoneInfo | None) -> ZoneInfo | None:
 
 def _positive(instance: object, attribute: "attrs.Attribute[float]", value: float) -> None:
     del instance
-    if not value > 0:
-        raise ConfigurationError(f"{attribute.name} must be more than 0 s, not {value:g} s")
+    if not 0 < value < inf:
+        raise ConfigurationError(f"{attribute.name} must be more than 0 s and finite, not {value:g} s")
 
 
 def _key_of(scheme: "CareCloudEnterprise") -> TokenKey:
@@ -224,8 +226,10 @@ class CareCloudEnterprise(CareCloudScheme):
     def _life(self, response: AuthResponse, data: Mapping[str, Any]) -> float:
         if self.timezone is None:
             return self.validity
-        end = instant(data.get("valid_to"), self.timezone)
-        life = 0.0 if end is None else end - now_of(response)
+        now = now_of(response)
+        lives = (end - now for end in instants(data.get("valid_to"), self.timezone))
+        # The earlier reading is never too late; one that is over was not meant.
+        life = next((life for life in lives if life > 0), 0.0)
         if 0 < life <= _LONGEST_PLAUSIBLE:
             return life
         _log.warning(

@@ -33,8 +33,9 @@ AuthRequest(POST https://sandbox.crmcarecloud.com/webservice/rest-api/customer-i
 
 **The device token** has no end. One thing kills it: the next token for the same device id and
 application. So the fleet makes one and keeps it, in a store that lasts. A token that is refused is looked for
-in the store first, then tried at `probe_path`, and only a dead one is replaced. To go on with a token
-that you have, store `Token(access_token=token_id, refresh_token=token_id)` with `put`.
+in the store first, then tried at `probe_path` and, if that answers 401, with its setup; only a dead one is
+replaced. To go on with one that you have, `put` it as `Token(access_token=token_id, refresh_token=token_id)`.
+Its setup and push token are sent when it is made; changes are yours to send (`PUT /tokens/{token_id}`).
 
 **The device id** is one per installation: one for a service with all its workers, another for each kiosk or
 phone. It is required, and never random: a new one at each start would make tokens without end, and
@@ -45,8 +46,8 @@ token, at the vendor; the token stays the same text. There are two ways to it:
 
 - `customer=CustomerLogin("email", "user@example.com", password=...)`, or by `"phone"` or `"card"`: whom the
   installation works for. The fleet logs him in after it made the device token, and again when a call is
-  answered with 401 while the token lives. A function is asked for the login each time, may return
-  none while nobody is there, and has to be quick.
+  answered with 401 while the token lives, or with 403 while nobody is known to be on it. A function
+  is asked often, so it has to be quick, and may return none while nobody is there.
 - Without `customer`, the application logs people in and out while it runs:
 
 ```python
@@ -55,13 +56,14 @@ token.subject                                                  # the customer's 
 await manager.amend(scheme, scheme.customer_logout())          # the device token is kept
 ```
 
-If the device token has to be replaced, their login is gone with it: an `AuthorizationNeeded` event tells the
-application once. With `customer`, the fleet logs him in again by itself, also after a `customer_logout`.
+If the device token is replaced, the login is gone: an `AuthorizationNeeded` event tells so once. With
+`customer`, the fleet logs him in again by itself, also after a `customer_logout`.
 
 The token has room for one customer at a time, so schemes of one device share a token whatever their
 `customer` is. One that finds another customer's login on it sends nothing and logs nobody out; it raises
-`AuthorizationRequiredError` until `amend` with its own `customer_login`. Serve customers side by side with
-a device id for each.
+`AuthorizationRequiredError` until `amend` with its own `customer_login`. Serve customers side by side with a
+device id for each. Log a function's customer out with `amend` before it tells of the next one: calls in
+between go out under the old login, and raise that error instead of showing what came back.
 
 **Logout** logs the customer out and forgets the device token, which stays good: no call ends it. The next
 use makes another. To log out the customer alone, amend with `customer_logout`.
@@ -72,11 +74,12 @@ use makes another. To log out the customer alone, amend with `customer_logout`.
   this interface is closed; the message says what the answer allows to say. Tried once by the whole fleet.
 - `CredentialRefusedError` of the customer's login (400, 401, 403 or 404, while the device token lives):
   check kind, value and password. Tried once by the whole fleet until the login changes, and the device
-  token is kept. From `amend`, it is about that call only.
+  token is kept. So it is if `probe_path` does not tell whether that lives; the message says so then.
+  From `amend`, it is about that call only.
 - A device token that turns out dead during `amend` is replaced, and the change made on the new one.
 - 401 of a call: see above. With a living token and no `customer` it is yours, and most likely wants a
   customer. 401 of a call that checks a password or code is about that.
-- 403 of a call: never renewed; the response is yours. The resource may want a customer or, with
+- 403 of a call: yours, but for a `customer` who is not on the token yet. The resource may want one or, with
   `interface_not_allowed_exception` in the body, belong to the enterprise interface (`/users` does).
 - 429 and 5xx of a login: tried again after about 1, 2, 4, 8 ... seconds, as the vendor advises, by one
   worker for the whole fleet. 429 of a call is yours: the vendor asks for fewer requests.
@@ -99,17 +102,17 @@ from asyncauth._exchange import Placement
 from asyncauth._key import TokenKey
 from asyncauth._token import Secret, Token, as_optional_secret
 from asyncauth.abc import AuthFlow, ResponseHead, Verdict
-from asyncauth.schemes._carecloud import CareCloudScheme, as_project, header_value
+from asyncauth.schemes._carecloud import CareCloudScheme, as_project, checks_a_credential, header_value
 from asyncauth.schemes._carecloud_customer import (
     DEAD,
-    DEVICE_FIELDS,
-    SETUP_FIELDS,
     CustomerLogin,
     CustomerSource,
     Tokens,
     customer_source,
     device_token,
     id_of,
+    installation,
+    setup_of,
 )
 from asyncauth.schemes._fields import credential_fingerprint, required
 
@@ -125,7 +128,7 @@ _ANOTHER = (
 @final
 @attrs.frozen
 class CareCloudCustomer(CareCloudScheme):
-    """An installation of a customers' application; the module's docstring is its guide.
+    """An installation of an application for customers; the module's docstring is its guide.
 
     Attributes:
         project_url: The domain of the CareCloud installation, with or without `https://`.
@@ -169,9 +172,9 @@ class CareCloudCustomer(CareCloudScheme):
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "revives", self.customer is not None)
-        tokens = Tokens.of(self.project_url, self.accept_language, self.probe_path)
+        tokens = Tokens.of(self.project_url, self.accept_language, self.probe_path, setup_of(self))
         object.__setattr__(self, "_tokens", tokens)
-        object.__setattr__(self, "_key", _key_of(self))
+        object.__setattr__(self, "_key", tokens.key(self.application_id, self.device_id))
 
     @property
     def base_url(self) -> URL:
@@ -221,7 +224,7 @@ class CareCloudCustomer(CareCloudScheme):
         return attrs.evolve(device_token(id_of(token)), subject=token.subject, extra=token.extra)
 
     def logout(self, token: Token) -> AuthFlow[None]:
-        """Log out the customer, if one is logged in. No call ends the device token itself.
+        """Log out the customer, if there is one. No call ends the device token itself.
 
         Raises:
             VendorError: The vendor did not confirm it.
@@ -262,11 +265,11 @@ class CareCloudCustomer(CareCloudScheme):
 
         A 403 with nobody on it may be for want of this scheme's customer, who is logged in then.
         """
-        if self._is_anothers(token):  # the function tells of somebody else by now
+        if callable(self.customer) and self._is_anothers(token):  # it tells of somebody else by now
             return Verdict.NEEDS_USER
         verdict = super().classify(response, token)
-        nobody = verdict is Verdict.FORBIDDEN and _CUSTOMER not in token.extra
-        return Verdict.REFUSED if nobody and self._login_now() is not None else verdict
+        known = verdict is not Verdict.FORBIDDEN or _CUSTOMER in token.extra or self._login_now() is None
+        return verdict if known or checks_a_credential(response) else Verdict.REFUSED
 
     def missing(self, response: ResponseHead, token: Token) -> str:
         """Say that it is another customer's login that lies on the token."""
@@ -274,10 +277,8 @@ class CareCloudCustomer(CareCloudScheme):
         return _ANOTHER
 
     def _is_anothers(self, token: Token) -> bool:
-        on_token = token.extra.get(_CUSTOMER)
-        if on_token is None or (login := self._login_now()) is None:
-            return False
-        return bool(on_token != self._mark(login))
+        on_token, login = token.extra.get(_CUSTOMER), self._login_now()
+        return on_token is not None and login is not None and bool(on_token != self._mark(login))
 
     def _customer_on(self, token: Token, login: CustomerLogin) -> AuthFlow[Token]:
         token_id = id_of(token)
@@ -296,18 +297,4 @@ class CareCloudCustomer(CareCloudScheme):
         return credential_fingerprint(self.key, login.kind, login.value)
 
     def _installation(self) -> dict[str, Any]:
-        fields = {
-            "device": {name: getattr(self, name) for name in DEVICE_FIELDS},
-            "setup": {name: getattr(self, name) for name in SETUP_FIELDS},
-            "external_application_id": self.application_id,
-        }
-        return fields if self.push_token is None else {**fields, "push_token": self.push_token.reveal()}
-
-
-def _key_of(scheme: CareCloudCustomer) -> TokenKey:
-    return TokenKey(
-        scheme="carecloud.customer",
-        issuer=str(scheme.base_url),
-        client=scheme.device_id,
-        tenant=scheme.application_id,
-    )
+        return installation(self, self.application_id, self.push_token)

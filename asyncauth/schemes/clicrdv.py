@@ -107,6 +107,12 @@ def _before_api(instance: object, attribute: "attrs.Attribute[URL]", value: URL)
         raise ConfigurationError(f"{attribute.name} is what comes before /{_API}, such as {_PRODUCTION}")
 
 
+def _no_query(instance: object, attribute: "attrs.Attribute[str]", value: str) -> None:
+    del instance
+    if "?" in value or "#" in value:
+        raise ConfigurationError(f"{attribute.name} is a path below /{_API}, without a query")
+
+
 def _key_of(scheme: "ClicRDV") -> TokenKey:
     place = TokenKey(scheme=f"clicrdv.{scheme.auth}", issuer=str(scheme.base_url))
     # Keys are shown, and the API key is a secret; being random, it is not to be guessed from its hash.
@@ -173,7 +179,7 @@ class ClicRDV(AuthScheme):
         kw_only=True, default="body", validator=one_of("body", "query")
     )
     empty_is_suspect: bool = attrs.field(kw_only=True, default=False)
-    probe_path: str = attrs.field(kw_only=True, default="groups.json", validator=required)
+    probe_path: str = attrs.field(kw_only=True, default="groups.json", validator=[required, _no_query])
     _api: URL = attrs.field(
         init=False,
         repr=False,

@@ -25,8 +25,8 @@ async with AuthSession(user, store=store) as session, session.get("/v1/calendars
 ```
 
 The events `TokenDied` and `AuthorizationNeeded` tell the application once per fleet that this user is needed.
-With `redirect_uri` they and the errors carry an `authorize_url`: a place to show. It has no state, so
-that what comes back from there cannot be exchanged: begin another `authorization()` for that.
+Begin another `authorization()` then. The `authorize_url` of errors and events, which is there with a
+`redirect_uri`, has no state: what comes back from it alone cannot be exchanged.
 
 An authorization from elsewhere is stored with `put(user, Token(refresh_token=..., expires_in=0))`. People who
 authorize in one browser are linked by default: they get the same `sub` and share one token here, and its
