@@ -82,6 +82,9 @@ class Attempt:
             if mode is Mode.CHECK:
                 if await self._is_alive():
                     return None
+                if self._is_young():
+                    loop = TokenRefusedError("a session that was only just opened is dead, says the probe")
+                    raise await self.lease.fail(loop, definite=True)
                 mode = Mode.LOGIN
             return await self._commit(await self._obtain(mode))
         except asyncio.CancelledError:
@@ -179,13 +182,19 @@ class Attempt:
 
     def _was_just_issued(self) -> bool:
         """Whether a login would go on in circles: the last one gave but what is refused now."""
-        base, now = self._base, self._means.clock.monotonic()
+        base = self._base
         if base is None or not is_bare(base.token):
             return False
         if base.era and not base.ancestors:
             return False  # the application stored it
-        age = self.lease.sighting.store_time(now) - base.issued_at
-        return age < to_ms(self._means.policy.loop_guard)
+        return self._is_young()
+
+    def _is_young(self) -> bool:
+        """Whether replacing the base would start a loop: a login gave it a moment ago."""
+        base, now = self._base, self._means.clock.monotonic()
+        if base is None:
+            return False
+        return self.lease.sighting.store_time(now) - base.issued_at < to_ms(self._means.policy.loop_guard)
 
     async def _bury(self, error: GrantRefusedError) -> Exception:
         """End with a grant that is refused for good: somebody has to be told."""

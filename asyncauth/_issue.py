@@ -68,6 +68,12 @@ def amended_entry(token: Token, base: Entry, *, used_at: int) -> Entry:
     return attrs.evolve(base, id=new_id(), token=token, ancestors=base.lineage(), last_use=last_use)
 
 
+def doubtful_entry(base: Entry) -> Entry:
+    """Return the entry for a token of which nobody knows what lies on it: it is refreshed before use."""
+    bare = Token(refresh_token=base.token.refresh_token, expires_in=0)
+    return attrs.evolve(amended_entry(bare, base, used_at=0), expires_at=base.issued_at)
+
+
 def constant_entry(token: Token) -> Entry:
     """Return an entry that is never stored: nobody was asked for its token."""
     return Entry(id="constant", era=0, token=token, issued_at=0)

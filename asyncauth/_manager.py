@@ -200,10 +200,12 @@ class TokenManager:
         Raises:
             TokenUnavailableError: There is no token to change, or the vendor refused the change.
             ConfigurationError: The token has a one-time refresh token, which only a renewal may spend.
-            VendorError: The conversation failed; the change may have happened.
-            StoreError: The store does not answer; the change happened and is not known to others.
+            VendorError: The conversation failed. If the change may have happened, the token is
+                refreshed before its next use, by any worker.
+            StoreError: The store did not answer for the policy's `wait`; the change happened, and
+                others do not know of it.
 
-        Cancellation may leave the change made and not stored.
+        Cancellation ends the wait; the change is made and stored.
         """
         worker = self.worker
         return await amend(worker, _shared_slot(worker, scheme), scheme, change)
@@ -228,6 +230,7 @@ class TokenManager:
         Raises:
             StoreError: The store does not answer; the vendor was not told.
             VendorError: The token is dropped, and the vendor did not confirm its end.
+            CredentialRefusedError: The same; the vendor refused the client itself.
 
         Cancellation may leave the token forgotten and the vendor told or not.
         """

@@ -1,5 +1,6 @@
 """`TokenManager.amend`: what lies on a token at the vendor is changed once, and every worker knows."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from aiohttp import web
 from yarl import URL
 
 from asyncauth import (
+    AnswerLostError,
     AuthorizationRequiredError,
     ConfigurationError,
     CredentialRefusedError,
@@ -21,6 +23,7 @@ from asyncauth._exchange import AuthRequest
 from asyncauth.abc import AuthFlow
 from asyncauth.testing import settle
 from crew import Crew, Mate, a_crew
+from scripted import Gate
 from worlds import text_of
 
 PLACE = URL("https://id.example.com/authorize")
@@ -214,3 +217,56 @@ async def test_a_session_that_idles_out_keeps_its_limit_and_its_uses(crew: Crew)
     await crew.clock.advance(500)
     assert await mate.ask() == 200
     assert mate.scheme.calls == 1
+
+
+def lost(token: Token) -> AuthFlow[Token]:
+    """Have the vendor change the token, and the answer never arrive."""
+    del token
+    yield from ()
+    raise AnswerLostError("the connection was cut")
+
+
+async def test_after_a_lost_answer_every_worker_refreshes_before_it_uses_the_token_again(crew: Crew) -> None:
+    def refreshable(number: int) -> Token:
+        return Token(access_token=f"t{number}", refresh_token="r")
+
+    one, other = await everybody(crew, 2, answer=refreshable, refresh_rotates=False)
+    with pytest.raises(AnswerLostError):
+        await one.manager.amend(one.scheme, lost)
+    await settle()
+    assert [await mate.ask() for mate in (one, other)] == [200, 200]
+    assert one.scheme.calls == 2
+    assert one.site.seen[-1].headers["Authorization"] == "Bearer t2"
+    assert len(one.site.seen) == 2
+
+
+async def test_the_change_is_stored_also_for_a_caller_who_does_not_wait_for_it(crew: Crew) -> None:
+    one, other = await everybody(crew, 2)
+    one.store.write_gate = gate = Gate()
+    amending = asyncio.create_task(one.manager.amend(one.scheme, becoming("ada")))
+    await gate.arrived.wait()
+    amending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await amending
+    gate.opened.set()
+    await settle()
+    assert (await other.manager.token(other.scheme)).subject == "ada"
+    assert (await one.manager.token(one.scheme)).subject == "ada"
+
+
+async def test_a_store_that_goes_away_in_between_is_waited_for(crew: Crew) -> None:
+    one, other = await everybody(crew, 2)
+
+    def change(token: Token) -> AuthFlow[Token]:
+        yield from ()
+        one.store.away = True
+        return attrs.evolve(token, subject="ada")
+
+    amending = asyncio.create_task(one.manager.amend(one.scheme, change))
+    await crew.clock.advance(5)
+    assert not amending.done()
+    one.store.away = False
+    await crew.clock.advance(5)
+    assert (await amending).subject == "ada"
+    await settle()
+    assert (await other.manager.token(other.scheme)).subject == "ada"

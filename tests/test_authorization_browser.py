@@ -23,7 +23,7 @@ from worlds import Fleet, text_of
 BACK = "https://client.example.com/cb"
 
 
-def person(fleet: Fleet, subject: str = "", **options: Any) -> AuthorizationCode:
+def person(fleet: Fleet, subject: str = "ada", **options: Any) -> AuthorizationCode:
     vendor = fleet.vendor
     fields = {"client_secret": "app-secret", "redirect_uri": BACK, "subject": subject, **options}
     return AuthorizationCode(

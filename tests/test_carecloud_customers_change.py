@@ -6,20 +6,21 @@ import pytest
 from yarl import URL
 
 from asyncauth import (
+    AnswerLostError,
     AuthorizationNeeded,
     AuthorizationRequiredError,
     AuthSession,
     CredentialRefusedError,
-    TokenManager,
 )
 from asyncauth._errors import GrantRefusedError, UnreadableAnswerError
 from asyncauth._exchange import AuthResponse
 from asyncauth.abc import Verdict
 from asyncauth.schemes import CareCloudCustomer, CustomerLogin
-from asyncauth.testing.emulators import Answer
+from asyncauth.testing.emulators import Answer, CareCloudPerson, Cut
 from carecloud_fleet import CareFleet, a_care_fleet, ask
 from carecloud_samples import CUSTOMER_BASE, CUSTOMER_ID, JOHN, LANGUAGES, TOKEN_ID, device, installation
 from flow_driver import Head, drive, reply
+from worlds import text_of
 
 JANE = CustomerLogin("card", "4711", password="another-password")
 WRONG = CustomerLogin("email", "user@example.com", password="wrong")
@@ -116,9 +117,9 @@ def test_whose_login_is_on_the_token_is_asked_after_each_call_of_a_function() ->
     assert TOKEN_ID not in installation(customer=JANE).missing(head, of_john)
 
 
-async def refusal(worker: TokenManager, scheme: CareCloudCustomer) -> str:
+async def refusal(fleet: CareFleet, scheme: CareCloudCustomer) -> str:
     with pytest.raises(CredentialRefusedError) as caught:
-        await worker.token(scheme)
+        await fleet.patiently(fleet.worker().token(scheme))
     return str(caught.value)
 
 
@@ -128,7 +129,7 @@ async def test_a_wrong_customer_password_is_sent_once_where_the_probe_tells_noth
         fleet.vendor.faults.add(Answer(probe), on="api", times=None)
         scheme = fleet.installation(customer=WRONG)
         for _ in range(4):
-            message = await refusal(fleet.worker(), scheme)
+            message = await refusal(fleet, scheme)
             assert "check its kind, value and password" in message
             assert f"as far as one can tell: the answer {probe} of" in message
         logins = [request for request in fleet.vendor.requests if request.path.endswith("/actions/login")]
@@ -176,3 +177,25 @@ def test_a_portals_page_confirms_no_customers_logout(page: AuthResponse) -> None
     for flow in (installation().logout(token), installation().customer_logout()(token)):
         with pytest.raises(UnreadableAnswerError, match="does not confirm the logout"):
             drive(flow, page)
+
+
+@pytest.mark.parametrize("customer", [JOHN, None])
+async def test_after_a_lost_answer_to_a_login_nobody_works_under_a_name_that_is_not_known(
+    customer: CustomerLogin | None,
+) -> None:
+    async with a_care_fleet() as fleet:
+        fleet.vendor.people["jane"] = CareCloudPerson(password="another-password", card="4711")
+        scheme = fleet.installation(customer=customer)
+        one, other = fleet.worker(), fleet.worker()
+        for worker in (one, other):
+            assert await ask(scheme, worker, "/stores") == 200
+        used = text_of(await one.token(scheme))
+        fleet.vendor.faults.add(Cut(when="after"), on="other")
+        with pytest.raises(AnswerLostError):
+            await one.amend(scheme, scheme.customer_login(JANE))
+        assert fleet.vendor.customer_on(used) == "jane"
+        fleet.clock.step(60)
+        for worker in (one, other):
+            assert await ask(scheme, worker, "/stores") == 200
+            assert fleet.vendor.customer_on(used) == (None if customer is None else CUSTOMER_ID)
+        assert fleet.vendor.device_tokens_created == 1

@@ -167,6 +167,7 @@ async def test_aiohttps_own_errors_and_responses_show_no_token_that_was_sent() -
             client_id="c",
             client_secret=PASSWORD,
             redirect_uri="https://b.example/back",
+            subject="u",
             base_url="https://a.example",
         ),
         StaticBearer(PASSWORD, base_url="https://a.example"),

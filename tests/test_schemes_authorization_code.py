@@ -36,6 +36,7 @@ def person(**options: Any) -> AuthorizationCode:
         "client_id": CLIENT,
         "client_secret": BASIC_SECRET,
         "redirect_uri": BACK,
+        "subject": "user-17",
         "revocation_url": "https://server.example.com/revoke",
         **options,
     }

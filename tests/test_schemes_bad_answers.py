@@ -59,6 +59,7 @@ ITCARE_DOCUMENTED = ITCare(client_id="app", client_secret=PASSWORD, renew_with="
 PERSON = AuthorizationCode(
     TOKEN_URL,
     authorization_url="https://id.example/authorize",
+    subject="user-17",
     client_id="app",
     client_secret=PASSWORD,
     redirect_uri="https://app.example/authorized",

@@ -135,9 +135,11 @@ def test_without_a_customer_a_dead_token_is_not_good_for_a_refresh() -> None:
         drive(installation().refresh(device()), *DEAD)
 
 
-def test_a_token_that_waited_for_a_customer_serves_without_one() -> None:
+def test_a_token_of_which_nobody_knows_whose_login_is_on_it_serves_once_everybody_is_logged_out() -> None:
     bare = Token(refresh_token=TOKEN_ID, expires_in=0)
-    assert drive(installation().refresh(bare), reply(STORES)).result == device()
+    talk = drive(installation().refresh(bare), reply(status=204), reply(STORES))
+    assert talk.result == device()
+    assert sent(talk.requests[0]) == ("POST", f"{CUSTOMER_BASE}/tokens/{TOKEN_ID}/actions/logout")
 
 
 def test_the_probes_resource_is_an_option() -> None:

@@ -221,3 +221,24 @@ async def test_a_dead_sessions_answer_to_a_body_that_cannot_be_repeated_is_no_an
         assert suspicion.asked("/secret") == 1
         assert await suspicion.ask(client, 2) == (200, "2")
     assert suspicion.scheme.calls == 2
+
+
+async def forbidden(request: web.BaseRequest) -> web.Response:
+    return web.json_response(request.query["n"], status=403)
+
+
+async def test_a_probe_that_finds_every_session_dead_causes_no_storm_of_logins() -> None:
+    clock = ManualClock()
+    async with a_site(secret=forbidden) as site, MemoryTokenStore(clock=clock) as place:
+        store = Troubled(place, clock)
+        scheme = Scripted(base=site.url, probes=lambda: False)
+        suspicion = Suspicion(clock, site, store, TokenManager(store, clock=clock), scheme)
+        await suspicion.manager.token(scheme)
+        await clock.advance(60)
+        async with aiohttp.ClientSession(middlewares=[AuthMiddleware(scheme, suspicion.manager)]) as client:
+            assert await suspicion.ask(client, 1) == (403, "1")  # with a session that is new
+            for number in range(20):
+                with pytest.raises(RenewalFailedError, match="only just opened is dead"):
+                    await suspicion.ask(client, number)
+        assert scheme.calls == 2
+        await store.aclose()

@@ -23,6 +23,10 @@ from asyncauth.schemes._carecloud import CLOSED, REFUSED_FIELD, Refusals, confir
 from asyncauth.schemes._fields import one_of, required
 
 DEAD = "the device token is dead: another one was made for the same device id and application"
+ANOTHER = (
+    "another customer is logged in on the token of this device: log this scheme's customer in "
+    "with amend and customer_login, or give each customer a device_id"
+)
 
 _INTERFACE = "webservice/rest-api/customer-interface/v1.0"
 

@@ -9,7 +9,7 @@ from asyncauth._exchange import place_of
 from asyncauth._token import Token
 from asyncauth.abc import AuthFlow, ResponseHead, Verdict
 from asyncauth.schemes._answers import shown
-from asyncauth.schemes._fields import as_optional_url
+from asyncauth.schemes._fields import as_optional_url, required
 from asyncauth.schemes._oauth2_scheme import OAuth2Scheme
 
 _SCOPES = re.compile(r'\bscope="([^"]+)"')
@@ -21,7 +21,7 @@ class PersonScheme(OAuth2Scheme):
 
     can_login = False
 
-    subject: str = attrs.field(kw_only=True, default="")
+    subject: str = attrs.field(kw_only=True, validator=required)
     refresh_rotates: bool | None = attrs.field(kw_only=True, default=None)
     revocation_url: URL | None = attrs.field(kw_only=True, default=None, converter=as_optional_url)
 

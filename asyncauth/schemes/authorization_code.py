@@ -123,8 +123,7 @@ class AuthorizationCode(PersonScheme):
             authorization has its own.
         scope: The scopes to ask for, as a sequence or one string with spaces.
         subject: Who authorizes, by the application's own name. It tells apart the tokens of one client
-            and is never sent; a program with one user needs none. Without it all people are one: the
-            token of whoever authorized last is everybody's.
+            and is never sent; a program with one user may name him as it likes.
         pkce: Bind the code to this client (RFC 7636, S256). Switch it off for servers that refuse it.
         issuer: The server's name for itself, where it states `iss` (RFC 9207): other answers are refused.
         revocation_url: Where a logout revokes the refresh token (RFC 7009); without it nobody is told.
@@ -198,7 +197,7 @@ class AuthorizationCode(PersonScheme):
             sent.append(request.code_verifier)
         response = yield self._client.exchanging(code, request.redirect_uri, request.code_verifier)
         token = self._client.token(response, self.scope, grant=tuple(sent))
-        return attrs.evolve(token, subject=self.subject or None)
+        return attrs.evolve(token, subject=self.subject)
 
     def login(self) -> AuthFlow[Token]:
         """Nothing but a person's authorization gives the first token.

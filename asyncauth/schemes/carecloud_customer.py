@@ -61,9 +61,9 @@ If the device token is replaced, the login is gone: an `AuthorizationNeeded` eve
 
 The token has room for one customer at a time, so schemes of one device share a token whatever their
 `customer` is. One that finds another customer's login on it sends nothing and logs nobody out; it raises
-`AuthorizationRequiredError` until `amend` with its own `customer_login`. Serve customers side by side with a
-device id for each. Log a function's customer out with `amend` before it tells of the next one: calls in
-between go out under the old login, and raise that error instead of showing what came back.
+`AuthorizationRequiredError` until `amend` with its own `customer_login` (`TokenManager.token` does not look).
+Serve customers side by side with a device id for each. Log a function's customer out with `amend` before it
+tells of the next: calls in between go out under the old login, and raise instead of showing what came back.
 
 **Logout** logs the customer out and forgets the device token, which stays good: no call ends it. The next
 use makes another. To log out the customer alone, amend with `customer_logout`.
@@ -104,6 +104,7 @@ from asyncauth._token import Secret, Token, as_optional_secret
 from asyncauth.abc import AuthFlow, ResponseHead, Verdict
 from asyncauth.schemes._carecloud import CareCloudScheme, as_project, checks_a_credential, header_value
 from asyncauth.schemes._carecloud_customer import (
+    ANOTHER,
     DEAD,
     CustomerLogin,
     CustomerSource,
@@ -118,11 +119,6 @@ from asyncauth.schemes._fields import credential_fingerprint, required
 
 # In `Token.extra`: a hash of whose login lies on the token. The vendor tells its customer id only after one.
 _CUSTOMER = "customer"
-
-_ANOTHER = (
-    "another customer is logged in on the token of this device: log this scheme's customer in "
-    "with amend and customer_login, or give each customer a device_id"
-)
 
 
 @final
@@ -216,12 +212,13 @@ class CareCloudCustomer(CareCloudScheme):
             CredentialRefusedError: The customer's login is refused.
             VendorError: Anything else that went wrong.
         """
-        login = self._login_now()
-        if login is not None:
+        if (login := self._login_now()) is not None:
             return (yield from self._customer_on(token, login))
-        if not (yield from self._tokens.lives(id_of(token))):
-            raise GrantRefusedError(DEAD)
-        return attrs.evolve(device_token(id_of(token)), subject=token.subject, extra=token.extra)
+        if token.access_token is None:  # a change was made whose answer was lost
+            yield from self._tokens.log_out(id_of(token))
+        if (yield from self._tokens.lives(id_of(token))):
+            return attrs.evolve(device_token(id_of(token)), subject=token.subject, extra=token.extra)
+        raise GrantRefusedError(DEAD)
 
     def logout(self, token: Token) -> AuthFlow[None]:
         """Log out the customer, if there is one. No call ends the device token itself.
@@ -257,7 +254,7 @@ class CareCloudCustomer(CareCloudScheme):
             AuthorizationRequiredError: Somebody else is.
         """
         if self._is_anothers(token):
-            raise AuthorizationRequiredError(_ANOTHER)
+            raise AuthorizationRequiredError(ANOTHER)
         return super().apply(token)
 
     def classify(self, response: ResponseHead, token: Token) -> Verdict:
@@ -274,7 +271,7 @@ class CareCloudCustomer(CareCloudScheme):
     def missing(self, response: ResponseHead, token: Token) -> str:
         """Say that it is another customer's login that lies on the token."""
         del response, token
-        return _ANOTHER
+        return ANOTHER
 
     def _is_anothers(self, token: Token) -> bool:
         on_token, login = token.extra.get(_CUSTOMER), self._login_now()

@@ -166,8 +166,6 @@ class RefreshToken(PersonScheme):
         InsecureURLError: A URL is http and not of this machine.
     """
 
-    subject: str = attrs.field(kw_only=True, validator=required)
-
     def _identity(self) -> TokenKey:
         return TokenKey(
             scheme="oauth2.refresh_token",
