@@ -53,6 +53,7 @@ async def test_eight_workers_log_in_once_per_expiry(status: Any, *, single: bool
         assert not fleet.vendor.stats.refusals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("zone", "start"),
     [

@@ -70,6 +70,7 @@ FAILURES: dict[str, tuple[Fault, type[AuthError], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "kind", "words"), FAILURES.values(), ids=FAILURES.keys())
 async def test_every_failure_is_told_to_all_workers_and_loses_nothing(
     world: World, fault: Fault, kind: type[AuthError], words: str
@@ -206,6 +207,7 @@ async def test_a_declined_refresh_spends_nothing_and_waits_as_long_as_it_is_aske
         assert world.vendor.stats.reuses_detected == 0
 
 
+@pytest.mark.slow
 async def test_renewals_of_many_users_stay_below_the_applications_limit() -> None:
     async with a_world(per_second=None, per_minute=30) as world:
         manager = world.manager(RefreshPolicy(wait=120))

@@ -61,6 +61,7 @@ async def test_eight_workers_on_an_expired_token_cause_one_renewal(fleet: Fleet)
         await fleet.clock.advance(3600)
 
 
+@pytest.mark.slow
 async def test_one_time_refresh_tokens_of_eight_workers_are_spent_once_each(fleet: Fleet) -> None:
     scheme, workers = fleet.user(), [fleet.manager() for _ in range(8)]
     await workers[0].put(scheme, fleet.vendor.authorize("ada"))

@@ -111,6 +111,7 @@ def test_only_the_clock_reads_a_clock() -> None:
         assert not calls & CLOCKS, path.name
 
 
+@pytest.mark.processes
 def test_the_package_needs_no_extra() -> None:
     code = """
 import sys

@@ -52,6 +52,7 @@ class Vendor:
         return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("keep_alive", [False, True])
 async def test_no_session_is_used_after_its_end_or_given_up_long_before(

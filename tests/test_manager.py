@@ -113,6 +113,7 @@ async def _cancelled_after(fleet: Fleet, manager: TokenManager, steps: int) -> b
     return waiting and task.cancelled()
 
 
+@pytest.mark.slow
 async def test_a_caller_cancelled_at_any_moment_of_a_renewal_does_not_end_it(fleet: Fleet) -> None:
     manager, scheme = fleet.manager(), fleet.user()
     await manager.put(scheme, fleet.vendor.authorize("ada"))

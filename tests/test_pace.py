@@ -132,6 +132,7 @@ async def test_logins_of_many_accounts_of_one_application_keep_its_pace(crew: Cr
     assert len(times) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", [False, True])
 @pytest.mark.parametrize(("asked", "held"), [(60.0, 60), (None, 1), (1e9, RefreshPolicy().retry_after_max)])
 async def test_a_vendor_that_is_busy_is_left_alone_by_all_accounts_but_not_for_ever(

@@ -80,6 +80,7 @@ def _first(choices: list[Choice]) -> Choice:
     return min(choices, key=lambda choice: lazy.index(choice.verb) + 1 if choice.verb in lazy else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [N, R, R0, RG, RL], ids=lambda kind: kind.name)
 def test_three_workers_keep_every_promise_in_random_runs(kind: Kind) -> None:
     grants = () if kind.can_login else ("mistaken", "authorize", "log out")

@@ -232,6 +232,7 @@ def test_whatever_comes_it_is_a_token_or_an_error_of_ours(name: str, answer: Aut
 PLACES = st.sampled_from(NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @given(
     place=PLACES,
@@ -249,6 +250,7 @@ def test_no_error_shows_what_was_sent_wherever_the_vendor_repeats_it(
         assert secret not in shown(failure(CASES[name], reply(body, status)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @given(
     before=st.binary(max_size=20), after=st.binary(max_size=20), status=st.sampled_from([200, 400, 401, 403])

@@ -106,6 +106,7 @@ ANSWERS = st.builds(
 )
 
 
+@pytest.mark.slow
 @every
 @given(answer=ANSWERS)
 def test_whatever_comes_it_is_a_token_or_an_error_of_ours(name: str, answer: AuthResponse) -> None:
@@ -121,6 +122,7 @@ def test_whatever_comes_it_is_a_token_or_an_error_of_ours(name: str, answer: Aut
         assert token.expires_in is None or token.expires_in > 0
 
 
+@pytest.mark.slow
 @every
 @given(
     place=st.sampled_from(NAMES),

@@ -105,6 +105,7 @@ PAGES: dict[str, tuple[Fault, str]] = {
 }
 
 
+@pytest.mark.slow
 @asking
 @pytest.mark.parametrize(("fault", "reason"), PAGES.values(), ids=PAGES.keys())
 async def test_what_stands_in_for_a_login_is_never_stored(

@@ -67,6 +67,7 @@ async def live(world: Instance, options: dict[str, Any], told: list[object]) -> 
     return secrets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", MODES.values(), ids=MODES.keys())
 async def test_no_mode_shows_a_secret(options: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     asyncio.get_running_loop().set_debug(True)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import attrs
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -90,6 +91,7 @@ def test_a_use_is_never_taken_back_and_never_in_the_future(record: Record, last_
     assert entry.last_use <= after.entry.last_use <= max(NOW, entry.last_use)
 
 
+@pytest.mark.slow
 @given(record=records(), last_use=times, name=st.sampled_from(sorted(small_steps(0))))
 def test_done_twice_is_done_once(record: Record, last_use: int, name: str) -> None:
     step = small_steps(last_use)[name]
@@ -99,6 +101,7 @@ def test_done_twice_is_done_once(record: Record, last_use: int, name: str) -> No
     assert step(once).record is None
 
 
+@pytest.mark.slow
 @given(
     record=records(),
     seen=st.sampled_from([None, *SESSIONS, OLD, PLAIN]),
