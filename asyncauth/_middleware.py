@@ -107,7 +107,10 @@ class AuthMiddleware:
             worn.hide_in(error, request, url)
             raise
         verdict = self._classify(response, worn.token)
-        if not worn.is_plain or self._reads_body is not None:
+        if worn.is_plain:
+            if verdict is _FINE:
+                return response
+        else:
             worn.hide(request, response, url)
             verdict = await self._look_closer(worn, response, verdict, sent_at)
         if verdict is _FINE:
@@ -146,7 +149,7 @@ class AuthMiddleware:
         worn = self._worn
         if worn is None or worn.held is not held:
             placement = self._scheme.apply(held.entry.token)
-            self._worn = worn = Worn.of(worker, slot, held, placement)
+            self._worn = worn = Worn.of(worker, slot, held, placement, heads_do=self._reads_body is None)
         return worn
 
     async def _send_again(
@@ -165,7 +168,7 @@ class AuthMiddleware:
             other.hide_in(error, request, url)
             raise
         verdict = self._classify(response, other.token)
-        if not other.is_plain or self._reads_body is not None:
+        if not other.is_plain:
             other.hide(request, response, url)
             verdict = await self._look_closer(other, response, verdict, sent_at)
         if verdict is Verdict.NEEDS_USER:

@@ -58,8 +58,16 @@ class Worn:
     is_plain: bool
 
     @classmethod
-    def of(cls, worker: Worker, slot: Slot, held: Held, placement: Placement) -> Self:
-        """Prepare what `AuthScheme.apply` says, once per token."""
+    def of(cls, worker: Worker, slot: Slot, held: Held, placement: Placement, *, heads_do: bool) -> Self:
+        """Prepare what `AuthScheme.apply` says, once per token.
+
+        Args:
+            worker: Whose slot.
+            slot: Where the entry is from.
+            held: The entry.
+            placement: Where its token goes.
+            heads_do: Whether no response's body has to be read.
+        """
         return cls(
             loop=get_running_loop(),
             worker=worker,
@@ -70,7 +78,7 @@ class Worn:
             headers=tuple((istr(name), _Unshown(value)) for name, value in placement.headers.items()),
             query=placement.query,
             cookies=placement.cookies,
-            is_plain=not placement.query and not placement.cookies and held.idle_for == inf,
+            is_plain=heads_do and not placement.query and not placement.cookies and held.idle_for == inf,
         )
 
     def put_on(self, request: aiohttp.ClientRequest) -> None:

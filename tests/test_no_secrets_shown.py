@@ -209,7 +209,7 @@ async def test_no_value_shows_what_it_holds() -> None:
         slot,
         slot.held,
         slot.entry,
-        Worn.of(manager.worker, slot, slot.held, placement),
+        Worn.of(manager.worker, slot, slot.held, placement, heads_do=True),
         AuthResponse(status=200, body=PASSWORD.encode()),
         AuthRequest.form(URL(f"https://a.example/t?p={PASSWORD}"), {"p": PASSWORD}),
     ]
