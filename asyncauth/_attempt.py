@@ -274,9 +274,11 @@ class Attempt:
         while True:
             try:
                 return await self.lease.run(commit, fresh=fresh)
-            except StoreUnavailableError:
-                if is_expendable(self.scheme, entry) and clock.monotonic() >= deadline:
-                    return None
+            except StoreUnavailableError as error:
+                if clock.monotonic() >= deadline:
+                    if is_expendable(self.scheme, entry):
+                        return None
+                    self.lease.hold_up(error)
             await clock.sleep(pause)
             # Often enough to be before those who take over after an outage (see `_acquire`).
             pause, fresh = min(2 * pause, policy.heartbeat / 2), True

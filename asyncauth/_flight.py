@@ -1,5 +1,6 @@
 """One process' renewal of one key: ask the store, wait or adopt, or be granted (PROTOCOL.md, 5.2)."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
 from math import inf
@@ -49,6 +50,10 @@ _SHORTEST_WAIT = 0.005
 _LOGGED_OUT = "the application logged this token out: somebody has to authorize again"
 
 
+def _a_future() -> asyncio.Future[StoreUnavailableError]:
+    return asyncio.get_running_loop().create_future()
+
+
 @final
 @attrs.define(eq=False, kw_only=True)
 class Flight:
@@ -64,6 +69,7 @@ class Flight:
         checks_from: When it took off, if it is to check; suspicions up to then are its own.
         early: Whether nobody waits for it.
         lease: The lease that is held, if one is.
+        held_up: Gets the reason if the store is away while there is a new token to be stored.
         obstacle: Whom it waits for, and why.
         waits_since: Since when, in local time.
     """
@@ -77,6 +83,7 @@ class Flight:
     checks_from: float = attrs.field(init=False, default=-inf)
     early: bool = False
     lease: HeldLease | None = None
+    held_up: asyncio.Future[StoreUnavailableError] = attrs.field(init=False, factory=_a_future)
     obstacle: str = attrs.field(init=False, default="the vendor")
     waits_since: float = attrs.field(init=False, default=inf)
     _seen: Entry | None = attrs.field(init=False, default=None)
@@ -208,7 +215,9 @@ class Flight:
         if base is not None and base.one_time and not outcome.replicated:
             await self._wait_for_replicas()
             return False, None
-        self.lease = HeldLease(means=self.means, slot=self.slot, grant=grant, sighting=outcome.sighting)
+        self.lease = HeldLease(
+            means=self.means, slot=self.slot, grant=grant, sighting=outcome.sighting, held_up=self.held_up
+        )
         refused = base is not None and base.id in self.slot.refused
         attempt = Attempt(lease=self.lease, scheme=self.scheme, seen_refused=refused)
         try:
@@ -259,7 +268,8 @@ class Flight:
             self.obstacle, self.waits_since = obstacle, self.means.clock.monotonic()
         left = self._check_patience()
         ledger, name = self.means.ledger, self.slot.name
-        seconds = max(min(busy.seconds, left), _SHORTEST_WAIT)
+        # No longer without a look than a dead store may keep anybody waiting.
+        seconds = max(min(busy.seconds, left, self.means.policy.store_timeout), _SHORTEST_WAIT)
         try:
             if busy.attempt is not None and busy.attempt != self._dead_holder:
                 liveness = await ledger.liveness(name, busy.attempt)

@@ -17,6 +17,7 @@ from asyncauth._errors import (
     GrantRefusedError,
     RenewalFailedError,
     StoreError,
+    StoreUnavailableError,
     VendorBusyError,
     VendorError,
     VendorFailedError,
@@ -94,6 +95,7 @@ class HeldLease:
         slot: The RAM copy of the key.
         grant: What was granted.
         sighting: The writing of the lease.
+        held_up: Gets the reason once those who wait for the token need not wait any longer.
         sent: Whether anything was sent to the vendor under it.
     """
 
@@ -101,6 +103,7 @@ class HeldLease:
     slot: Slot
     grant: Grant
     sighting: Sighting
+    held_up: asyncio.Future[StoreUnavailableError]
     sent: bool = False
     _until: float = attrs.field(init=False, default=0.0)
     _beat: "asyncio.Task[None] | None" = attrs.field(init=False, default=None)
@@ -127,6 +130,12 @@ class HeldLease:
         if self.means.clock.monotonic() >= self._until:
             raise AskAgainError(same_attempt=not self.sent)
         self.sent = True
+
+    def hold_up(self, error: StoreUnavailableError) -> None:
+        """Tell those who wait that the token is there, and cannot be stored yet."""
+        if not self.held_up.done():
+            message = f"{error}; the renewed token is used as soon as it can be stored"
+            self.held_up.set_result(StoreUnavailableError(message))
 
     async def run(self, transition: Callable[[View], Step], *, fresh: bool = False) -> Outcome:
         """Run a transition on the key's record."""

@@ -31,13 +31,17 @@ async def patience(means: Means, slot: Slot, flight: Callable[[], Flight | None]
         raise WaitTimeoutError(message if awaited is None else awaited.why_no_token()) from None
 
 
-async def landed(task: asyncio.Task[Landing]) -> Landing:
+async def landed(task: asyncio.Task[Landing], flight: Flight) -> Landing:
     """Wait until a flight ends; cancellation ends the wait only.
 
     Raises:
         ClosedError: The worker was closed meanwhile.
+        StoreUnavailableError: What the vendor issued cannot be stored yet; the flight goes on.
     """
-    await asyncio.wait({task})
+    ends: set[asyncio.Future[Any]] = {task, flight.held_up}
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    if not task.done():
+        raise flight.held_up.result().again()
     if task.cancelled():
         raise ClosedError("the token manager, session or store was closed during a renewal")
     return task.result()
@@ -46,6 +50,11 @@ async def landed(task: asyncio.Task[Landing]) -> Landing:
 def speaks_for(flight: Flight, scheme: AuthScheme) -> bool:
     """Whether a flight's failure is also the answer of who joined it, with a credential of its own."""
     return not flight.early and flight.scheme.fingerprint == scheme.fingerprint
+
+
+def has_sent(flight: Flight) -> bool:
+    """Whether the vendor may have issued something that is lost if the flight does not end by itself."""
+    return flight.lease is not None and flight.lease.sent
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -30,7 +30,7 @@ from asyncauth._pace import Pacer
 from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Entry
 from asyncauth._slot import Held, Landing, Slot
-from asyncauth._waiting import end, landed, patience, speaks_for
+from asyncauth._waiting import end, has_sent, landed, patience, speaks_for
 from asyncauth._watch import watch
 from asyncauth.abc import AuthScheme, TokenStore
 
@@ -115,17 +115,20 @@ class Worker:
             task = slot.flight
             flight = None if task is None else self._flights.get(task)
             if task is None or flight is None:
-                landing = await landed(self._take_off(slot, scheme, min_ttl=min_ttl))
+                landing = await self._landing(self._take_off(slot, scheme, min_ttl=min_ttl))
                 if landing.held is not None:
                     return landing.held
             else:
-                landing = await landed(task)
+                landing = await landed(task, flight)
             held = self._excused(slot, landing.error, min_ttl)
             if held is not None:
                 return held
             # What an early renewal failed with is nobody's answer: it left the trying to others.
             if landing.error is not None and (flight is None or speaks_for(flight, scheme)):
                 raise landing.error.again() from landing.error
+
+    async def _landing(self, task: asyncio.Task[Landing]) -> Landing:
+        return await landed(task, self._flights[task])
 
     def newer(self, slot: Slot, used: Held) -> Held | None:
         """Return a usable entry that has taken the place of the one that was used."""
@@ -179,13 +182,13 @@ class Worker:
             landing = None
             while landing is None and (task := slot.flight) is not None:
                 covers = self._flights[task].checks_from >= suspected_at
-                over = await landed(task)
+                over = await self._landing(task)
                 landing = over if covers else None
             if slot.ready is not None and slot.ready.entry.id != used.entry.id:
                 return slot.ready
             if landing is None:
                 check = self._take_off(slot, scheme, suspected_at=suspected_at, suspect=used.entry)
-                landing = await landed(check)
+                landing = await self._landing(check)
         if landing.error is not None:
             raise landing.error.again() from landing.error
         return landing.held or self.newer(slot, used)
@@ -285,7 +288,7 @@ class Worker:
             slot.ready = None  # nobody follows their records any more
         watches = [slot.watch for slot in self._slots.values() if slot.watch is not None]
         sharing = [slot.sharing for slot in self._slots.values() if slot.sharing is not None]
-        idle = [task for task, flight in self._flights.items() if not _has_sent(flight)]
+        idle = [task for task, flight in self._flights.items() if not has_sent(flight)]
         await end([*watches, *sharing, *idle])
         if self._flights:
             await asyncio.wait(self._flights, timeout=self.means.policy.request_timeout)
@@ -294,7 +297,3 @@ class Worker:
         await end([*self._flights, *self._unsaved])
         if self._client is not self.given_client and self._client is not None:
             await self._client.close()
-
-
-def _has_sent(flight: Flight) -> bool:
-    return flight.lease is not None and flight.lease.sent

@@ -91,7 +91,7 @@ async def test_no_request_waits_for_a_silent_store_longer_than_its_timeout(fleet
     assert handle_of(manager).calls["read"] == before
 
 
-async def test_a_one_time_token_just_issued_waits_for_the_store_and_is_not_lost(fleet: Fleet) -> None:
+async def test_a_one_time_token_just_issued_is_kept_for_the_store_while_nobody_waits(fleet: Fleet) -> None:
     manager, other, scheme = fleet.manager(), fleet.manager(), fleet.user()
     await manager.put(scheme, fleet.vendor.authorize("ada"))
     await fleet.clock.advance(3600)
@@ -101,12 +101,33 @@ async def test_a_one_time_token_just_issued_waits_for_the_store_and_is_not_lost(
     for _ in range(10):
         await asyncio.sleep(0.002)
         await fleet.clock.advance(0.5)
-    assert not renewing.done()  # nobody uses what is not stored
+    with pytest.raises(StoreUnavailableError, match="the renewed token is used as soon as it can be stored"):
+        await renewing  # nobody uses what is not stored
+    with pytest.raises(StoreUnavailableError, match="as soon as it can be stored"):
+        await manager.token(scheme)  # at once
 
     handle_of(manager).away = False
     await fleet.clock.advance(2)
-    token = await renewing
+    token = await manager.token(scheme)
     assert await other.token(scheme) == token
+    assert fleet.vendor.stats.token_calls == 1
+
+
+async def test_who_waits_for_another_worker_learns_soon_that_the_store_is_silent(fleet: Fleet) -> None:
+    manager, other, scheme = fleet.manager(), fleet.manager(), fleet.user()
+    await manager.put(scheme, fleet.vendor.authorize("ada"))
+    await fleet.clock.advance(3600)
+    hold, renewing = await a_held_renewal(fleet, manager, scheme)
+    waiting = asyncio.create_task(other.token(scheme))
+    await settle()
+    handle_of(other).silent = True
+    for _ in range(11):
+        await fleet.clock.advance(0.1)
+    assert waiting.done()
+    with pytest.raises(StoreUnavailableError, match=r"did not answer within 0\.5 s"):
+        await waiting
+    hold.release()
+    await renewing
     assert fleet.vendor.stats.token_calls == 1
 
 
