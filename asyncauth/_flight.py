@@ -289,7 +289,7 @@ class Flight:
             return LoggedOutError(_LOGGED_OUT)
         if isinstance(no, Absent):
             return AuthorizationRequiredError(
-                f"no authorization is stored for {self.slot.key.scheme}: store one with put()"
+                f"no authorization is stored for {self.slot.key.scheme}: begin one, or store one with put()"
             )
         reason = no.reason
         if isinstance(no, BackOff):

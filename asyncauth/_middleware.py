@@ -66,6 +66,8 @@ class AuthMiddleware:
         *,
         policy: RefreshPolicy | None = None,
     ) -> None:
+        if not isinstance(scheme, AuthScheme):
+            raise ConfigurationError(f"a scheme is needed, such as ITCare(...), not {_kind_of(scheme)}")
         if not scheme.origins:
             raise ConfigurationError(
                 f"the token of {scheme.key.scheme} may go nowhere: give the scheme a base_url or origins"
@@ -236,6 +238,10 @@ def manager_on(store: TokenStore | TokenManager, policy: RefreshPolicy | None) -
 def describe(scheme: AuthScheme) -> str:
     """Return what may be shown of a scheme: its name and where its requests go."""
     return f"{scheme.key.scheme}, {scheme.base_url or 'no base_url'}"
+
+
+def _kind_of(thing: object) -> str:
+    return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__
 
 
 def _places_of(origin: URL) -> list[_Place]:

@@ -7,7 +7,7 @@ from functools import partial
 
 from asyncauth import _transitions as transitions
 from asyncauth._answers import Committed
-from asyncauth._errors import StoreError, UnreadableRecordError
+from asyncauth._errors import ClosedError, StoreError, UnreadableRecordError
 from asyncauth._events import TokenAdopted, TokenForgotten, TokenRestored
 from asyncauth._idle import keep_alive_at
 from asyncauth._lease import Means
@@ -50,6 +50,8 @@ async def watch(means: Means, slot: Slot, keep_alive: Callable[[Slot], Awaitable
             if unreadable != error.snapshot.version:
                 _log.error("the record of a %s token: %s", slot.key.scheme, error)
             unreadable = error.snapshot.version
+        except ClosedError:
+            return
         except StoreError:
             await means.clock.sleep(_AWAY)
 

@@ -1,17 +1,20 @@
 """Ending workers, stores and loops: what is under way is drained, once, and nothing stays open."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from asyncauth import AuthSession, RefreshPolicy, TokenGivenUp, TokenManager
+from asyncauth import AuthSession, ClosedError, RefreshPolicy, TokenGivenUp, TokenManager
 from asyncauth._worker import Worker
 from asyncauth.testing import ManualClock, settle
 from asyncauth.testing.emulators import Hold
+from asyncauth_stores.file import PlainFileStore
 from asyncauth_stores.memory import MemoryTokenStore
 from scripted import Gate, Scripted, Troubled, issued
 from worlds import Fleet, handle_of, text_of, worker_of
@@ -85,6 +88,21 @@ async def test_a_put_that_a_closing_overtakes_leaves_no_watch(fleet: Fleet) -> N
     gate.opened.set()
     await putting
     assert worker.slot(scheme).watch is None
+
+
+async def test_a_session_that_outlives_its_store_says_so_and_leaves_no_task_that_failed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = PlainFileStore(tmp_path)
+    scheme = Scripted()
+    manager = TokenManager(store)
+    await manager.token(scheme)
+    await store.aclose()
+    with pytest.raises(ClosedError, match="file store was closed"):
+        await TokenManager(store).token(scheme)
+    await settle()
+    gc.collect()
+    assert not [record.getMessage() for record in caplog.records if record.name == "asyncio"]
 
 
 async def test_a_commit_that_is_cancelled_in_its_pause_is_told_of(fleet: Fleet, hold: Hold) -> None:

@@ -10,6 +10,7 @@ from asyncauth import (
     AuthMiddleware,
     AuthorizationRequiredError,
     AuthSession,
+    ConfigurationError,
     RenewalFailedError,
     TokenManager,
 )
@@ -217,3 +218,10 @@ async def test_without_a_token_nothing_is_sent() -> None:
         with pytest.raises(AuthorizationRequiredError, match=r"put\(\)"):
             await client.get(world.vendor.api_url / "x", middlewares=[middleware])
         assert world.vendor.stats.api_calls == 0
+
+
+async def test_a_class_instead_of_a_scheme_is_named() -> None:
+    async with MemoryTokenStore() as store:
+        for wrong in (RefreshToken, "itcare"):
+            with pytest.raises(ConfigurationError, match=r"a scheme .* not (the class RefreshToken|str)"):
+                AuthMiddleware(wrong, store)  # type: ignore[arg-type]

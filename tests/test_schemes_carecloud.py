@@ -60,6 +60,10 @@ def invalid(name: str, reason: str, value: str = "") -> dict[str, Any]:
         (reply(status=403), "missing in the group webservice"),
         (reply("<html>", 403), "missing in the group webservice"),
         (envelope(403, type="interface_not_allowed_exception"), "this interface is not allowed"),
+        (
+            envelope(403, title="Not in\nthe group"),
+            r"closed to the application\. Its words: Not in the group$",
+        ),
         (envelope(400, error_data=invalid("password", "not_allowed_value")), "password is not_allowed_value"),
         (
             envelope(400, error_data=invalid("user_external_application_id", "not_found")),
@@ -73,6 +77,13 @@ def test_a_refused_login_refuses_the_credential_and_says_what_it_may_be(
 ) -> None:
     with pytest.raises(CredentialRefusedError, match=words):
         drive(carecloud().login(), response)
+
+
+def test_words_that_repeat_what_was_sent_are_withheld() -> None:
+    password = carecloud().password.reveal()
+    with pytest.raises(CredentialRefusedError, match="Its words: .withheld") as caught:
+        drive(carecloud().login(), envelope(401, title=f"no such password: {password}"))
+    assert password not in str(caught.value)
 
 
 ODD_ENVELOPES: list[Any] = [

@@ -143,7 +143,7 @@ def shown(text: object, secrets: Iterable[str]) -> str:
     # What is cut off here is not shown, and a search of all of it could take the event loop's seconds.
     text = text[: 2 * _SHOWN]
     if any(_repeats(text, secret) for secret in secrets):
-        return "(withheld: the vendor's words repeat a secret)"
+        return "(withheld, as they may repeat what was sent)"
     line = "".join(char if char.isprintable() else " " for char in text)
     line = " ".join(line.split())
     return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"

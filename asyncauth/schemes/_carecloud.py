@@ -1,6 +1,6 @@
 """What CareCloud's interfaces share: the project's URL, its wall times, its error envelope, its 401."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final, final
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ from asyncauth._exchange import AuthResponse
 from asyncauth._origin import secure_url
 from asyncauth._token import Token
 from asyncauth.abc import ResponseHead, Verdict
-from asyncauth.schemes._answers import is_success
+from asyncauth.schemes._answers import is_success, shown
 from asyncauth.schemes._bearer import BearerScheme
 
 # "Integration best practices" wants a 401 answered with a new login. Here it speaks of the credential
@@ -122,8 +122,8 @@ def data_of(response: AuthResponse) -> dict[str, Any]:
     return data
 
 
-def refusal(response: AuthResponse, refusals: Refusals) -> AuthError:
-    """Return the error for a credential that was not accepted."""
+def refusal(response: AuthResponse, refusals: Refusals, sent: Collection[str]) -> AuthError:
+    """Return the error for a credential that was not accepted; of what was sent it shows nothing."""
     error = _error(response)
     if response.status == 400 and not error:  # noqa: PLR2004
         return UnreadableAnswerError(f"{response} does not say what was wrong")
@@ -131,7 +131,9 @@ def refusal(response: AuthResponse, refusals: Refusals) -> AuthError:
         return UnreadableAnswerError(f"{response} is no answer of a login: is the project URL right?")
     named = _named_fields(error, refusals.fields)
     parts = (refusals.maybe[response.status], *named, _interface_hint(error))
-    return CredentialRefusedError(f"{response}: " + "; ".join(filter(None, parts)))
+    words = shown(error.get("title"), sent)
+    own = f". Its words: {words}" if words else ""
+    return CredentialRefusedError(f"{response}: " + "; ".join(filter(None, parts)) + own)
 
 
 def _error(response: AuthResponse) -> Mapping[str, Any]:

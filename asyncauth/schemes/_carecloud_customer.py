@@ -120,7 +120,7 @@ class Tokens:
         response = yield AuthRequest.json(self.base_url / "tokens", fields, self.headers)
         raise_for_failure(response)
         if not is_success(response):
-            raise refusal(response, _DEVICE_TOKEN)
+            raise refusal(response, _DEVICE_TOKEN, [str(value) for value in fields.values()])
         return token_text(response, data_of(response), "token_id")
 
     def log_in(self, token_id: str, login: CustomerLogin) -> AuthFlow[str]:
@@ -140,7 +140,7 @@ class Tokens:
         raise_for_failure(response)
         if response.status in _CUSTOMER_LOGIN.maybe:
             yield from self._check_lives(token_id, response)
-            raise refusal(response, _CUSTOMER_LOGIN)
+            raise refusal(response, _CUSTOMER_LOGIN, (login.value, login.password.reveal()))
         return _customer_id(response)
 
     def log_out(self, token_id: str) -> AuthFlow[None]:

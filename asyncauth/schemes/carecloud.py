@@ -190,7 +190,7 @@ class CareCloudEnterprise(CareCloudScheme):
         response = yield self._post("users/actions/login", fields)
         raise_for_failure(response)
         if not is_success(response):
-            raise refusal(response, USER_LOGIN)
+            raise refusal(response, USER_LOGIN, fields.values())
         data = data_of(response)
         text = token_text(response, data, "bearer_token")
         return Token(access_token=text, expires_in=self._life(response, data), subject=self.user)

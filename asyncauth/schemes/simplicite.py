@@ -72,7 +72,8 @@ other answers than JSON do not say. `/ping` and `/health` check no token.
 - `UnreadableAnswerError`: no token in the answer, typically the page of a proxy in front of the server, a
   wrong path in the base URL, or a token that had already ended. No page is ever stored as a token.
 - `TokenRefusedError`: the server gives out the very token again that it refuses. The 401 is the
-  caller's; the fleet logs in no more for a while.
+  caller's; the fleet logs in no more for a while. With version 3 it most likely is a token without its
+  session: `session_cookie=True`.
 - 401 of a call: the token is renewed once and the call sent once more. 403: the user lacks a right.
   `"type": "error"` in a 200 of `/api/json` is the application's.
 

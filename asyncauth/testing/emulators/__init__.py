@@ -8,6 +8,10 @@ async with ITCareEmulator(access_lifetime=2) as vendor:
     assert vendor.stats.token_calls == 1
 ```
 
+To see an expiry without waiting for it, move the vendor's clock, and give the session or manager
+`RefreshPolicy(loop_guard=0.001)`: by default a token that is refused in the first ten seconds of its life
+is not renewed, which looks like a vendor that refuses everything.
+
 Whatever a vendor does not document is a knob; its docstring says so.
 """
 
