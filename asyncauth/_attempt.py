@@ -256,7 +256,9 @@ class Attempt:
             )
         )
         await self._mourn(entry)
-        return entry, outcome.sighting
+        record = outcome.sighting.record
+        stored = None if record is None else record.entry
+        return stored or entry, outcome.sighting  # as it is stored: the store's clock may have gone back
 
     async def _mourn(self, entry: Entry) -> None:
         """Tell the application if a person's login went with the token that it was state of."""

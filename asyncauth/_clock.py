@@ -7,7 +7,8 @@ Every other module takes a `Clock`, so tests move time by hand
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import final
 
 
@@ -53,7 +54,43 @@ class SystemClock(Clock):
         await asyncio.sleep(seconds)
 
     def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[object]:
-        return asyncio.timeout(seconds)
+        return asyncio.timeout(None) if seconds is None else _timeout(seconds)
+
+
+_LATE = 0.1
+"""Seconds after which a timer that fires is one of a process that stood still."""
+_SECOND_CHANCE = 0.25
+"""Seconds for what arrived meanwhile to be read."""
+
+
+@asynccontextmanager
+async def _timeout(seconds: float) -> AsyncIterator[None]:
+    """Bound the body as `asyncio.timeout` does, but let a process that stood still look first.
+
+    Stopped for longer than its time-out, it finds on waking both its timer due and its answer in the
+    socket. asyncio lets the timer win; the answer may be the token that nobody else has.
+    """
+    loop = asyncio.get_running_loop()
+    due = loop.time() + seconds
+    async with asyncio.timeout(None) as scope:
+        running = True
+
+        def expire() -> None:
+            if running:
+                scope.reschedule(loop.time())
+
+        def fire() -> None:
+            if loop.time() - due > _LATE:
+                loop.call_later(_SECOND_CHANCE, expire)
+            else:
+                expire()
+
+        timer = loop.call_at(due, fire)
+        try:
+            yield
+        finally:
+            running = False
+            timer.cancel()
 
 
 SYSTEM_CLOCK = SystemClock()

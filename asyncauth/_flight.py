@@ -27,19 +27,15 @@ from asyncauth._attempt import Attempt
 from asyncauth._errors import (
     AuthError,
     AuthorizationRequiredError,
-    CredentialRefusedError,
-    GrantRefusedError,
-    LoggedOutError,
-    RenewalFailedError,
     StoreUnavailableError,
-    TokenUnavailableError,
     WaitTimeoutError,
 )
 from asyncauth._events import TokenAdopted, TokenForgotten, TokenRestored
 from asyncauth._issue import is_bare, new_id
-from asyncauth._lease import AskAgainError, HeldLease, Means
+from asyncauth._lease import AskAgainError, HeldLease, Means, not_held_up
 from asyncauth._ledger import Outcome, Sighting
-from asyncauth._outage import check_alone, renew_alone, stand_back
+from asyncauth._no_token import explained, logged_out
+from asyncauth._outage import check_alone, renew_alone, stand_back, wait_for_replicas
 from asyncauth._record import Entry
 from asyncauth._slot import Held, Landing, Slot
 from asyncauth.abc import AuthScheme, Liveness
@@ -47,11 +43,6 @@ from asyncauth.abc import AuthScheme, Liveness
 _LOOK_AT_HOLDER = 0.05
 """Seconds between looks at a holder's process, where the store knows whether it lives."""
 _SHORTEST_WAIT = 0.005
-_LOGGED_OUT = "the application logged this token out: somebody has to authorize again"
-
-
-def _a_future() -> asyncio.Future[StoreUnavailableError]:
-    return asyncio.get_running_loop().create_future()
 
 
 @final
@@ -83,12 +74,13 @@ class Flight:
     checks_from: float = attrs.field(init=False, default=-inf)
     early: bool = False
     lease: HeldLease | None = None
-    held_up: asyncio.Future[StoreUnavailableError] = attrs.field(init=False, factory=_a_future)
+    held_up: asyncio.Future[StoreUnavailableError] = attrs.field(init=False, factory=not_held_up)
     obstacle: str = attrs.field(init=False, default="the vendor")
     waits_since: float = attrs.field(init=False, default=inf)
     _seen: Entry | None = attrs.field(init=False, default=None)
     _attempt: str = attrs.field(init=False, factory=new_id)
     _marked: str | None = attrs.field(init=False, default=None)
+    _awaited: Sighting | None = attrs.field(init=False, default=None)
     _dead_holder: str | None = attrs.field(init=False, default=None)
     _reached_at: float = attrs.field(init=False, default=inf)
     _deadline: float = attrs.field(init=False, default=inf)
@@ -99,6 +91,8 @@ class Flight:
 
     async def run(self) -> Landing:
         """Fly. What goes wrong is the landing's error, for each of those who wait."""
+        # The lease may be there, and is granted again to the same attempt: others would wait for its end.
+        self._attempt, self.slot.unanswered = self.slot.unanswered or self._attempt, None
         self._seen = self.suspect or self.slot.entry
         self._deadline = self.means.clock.monotonic() + self.means.policy.wait
         try:
@@ -109,25 +103,29 @@ class Flight:
             return Landing(error=error)
 
     async def _fly(self) -> Held | None:
+        lost: StoreUnavailableError | None = None
         async with AsyncExitStack() as marks:
             while True:
                 self._check_patience()
                 try:
                     outcome = await self._ask(marks)
                 except StoreUnavailableError as error:
+                    self.slot.unanswered = self._attempt
+                    if lost is None:  # one answer that does not come is no outage
+                        lost = error
+                        continue
                     if self.early:
                         raise
-                    if self.suspected_at is not None:
-                        return await check_alone(self.means, self.slot, self.scheme, error)
-                    return await renew_alone(self.means, self.slot, self.scheme, error)
+                    alone = renew_alone if self.suspected_at is None else check_alone
+                    return await alone(self.means, self.slot, self.scheme, lost)
+                lost = None
                 landed, held = await self._follow(outcome)
                 if landed:
                     return held
 
     async def _ask(self, marks: AsyncExitStack) -> Outcome:
         ledger, policy, name = self.means.ledger, self.means.policy, self.slot.name
-        sighting = await ledger.look(name)
-        self._reached_at = min(self._reached_at, sighting.seen_at)
+        sighting = self._rest_seen_last() or await self._look()
         ask = self._question(sighting)
         now = self.means.clock.monotonic()
         if isinstance(acquire(sighting.view(now), ask, policy).answer, Grant):
@@ -138,12 +136,35 @@ class Flight:
                 # Before the lease is written: a lease without a mark says nothing of its holder.
                 await marks.enter_async_context(ledger.store.hold(name, self._attempt))
                 self._marked = self._attempt
-        return await ledger.run(name, partial(acquire, ask=ask, policy=policy))
+        outcome = await ledger.run(name, partial(acquire, ask=ask, policy=policy))
+        if isinstance(outcome.answer, Grant) and outcome.sighting.clock_moved(policy.heartbeat):
+            # The same attempt again, by the clock as it is now: its lease would end too soon, or too late.
+            outcome = await ledger.run(name, partial(acquire, ask=ask, policy=policy))
+        return outcome
+
+    def _rest_seen_last(self) -> Sighting | None:
+        """Return what was seen last, if an attempt may begin there: the writing tells if it is still so."""
+        sighting, now = self.means.ledger.last(self.slot.name), self.means.clock.monotonic()
+        if sighting is None or not sighting.at_rest or self._reached_at != inf or self.scheme.pace:
+            return None
+        answer = acquire(sighting.view(now), self._question(sighting), self.means.policy).answer
+        return sighting if isinstance(answer, Grant) else None
+
+    async def _look(self) -> Sighting:
+        ledger, name = self.means.ledger, self.slot.name
+        last, awaited, self._awaited = ledger.last(name), self._awaited, None
+        # The watch is woken by the same change, and may have been faster.
+        is_new = awaited is not None and last is not awaited
+        sighting = last if last is not None and is_new else await ledger.look(name)
+        self._reached_at = min(self._reached_at, sighting.seen_at)
+        return sighting
 
     def _question(self, sighting: Sighting) -> Ask:
         seen, suspected_at = self._seen, None
         if self.suspected_at is not None:
             suspected_at = sighting.store_time(self.suspected_at)
+        # Before the store was reached: the latest moment at which it can be.
+        soon = self.means.clock.monotonic() + self.means.policy.store_timeout
         return Ask(
             attempt=self._attempt,
             fingerprint=self.scheme.fingerprint,
@@ -153,7 +174,7 @@ class Flight:
             can_login=self.scheme.can_login,
             login_is_destructive=self.scheme.login_is_destructive,
             dead_holder=self._dead_holder,
-            reached_at=sighting.store_time(self._reached_at),
+            reached_at=sighting.store_time(min(self._reached_at, soon)),
         )
 
     async def _follow(self, outcome: Outcome) -> tuple[bool, Held | None]:
@@ -175,22 +196,22 @@ class Flight:
             case Grant() as grant:
                 return await self._use(grant, outcome)
             case Refused() | BackOff() | Absent() as no:
-                raise self._error(no)
+                raise explained(no, self.slot.key.scheme)
             case _:  # pragma: no cover - `acquire` has no other answers
                 raise AssertionError(outcome.answer)
         return False, None
 
     def _adopt(self, entry: Entry, sighting: Sighting) -> tuple[bool, Held | None]:
         is_other = self._seen is None or self._seen.id != entry.id  # else the same, used by others
+        own = self.slot.entry
         held = self.slot.take(entry, sighting, self.means.policy)
-        if is_other:
+        if own is None or own.id != entry.id:  # else the watch was faster
             self.means.emit(TokenAdopted(key=self.slot.key, entry_id=entry.id))
         self._seen = entry
         if self.early:
             return is_other, held
-        now = self.means.clock.monotonic()
-        serves = entry.id not in self.slot.refused and held.serves(now, self.min_ttl)
-        return serves, held
+        serves = held.serves(self.means.clock.monotonic(), self.min_ttl)
+        return serves and entry.id not in self.slot.refused, held
 
     async def _restore(self) -> None:
         entry = self._seen
@@ -205,7 +226,7 @@ class Flight:
         self._seen = None
         self.means.emit(TokenForgotten(key=self.slot.key))
         if not self.scheme.can_login:
-            raise LoggedOutError(_LOGGED_OUT)
+            raise logged_out()
 
     async def _use(self, grant: Grant, outcome: Outcome) -> tuple[bool, Held | None]:
         base, own = grant.base, self.slot.entry
@@ -213,7 +234,7 @@ class Flight:
             self._seen = own  # never from a stale base: `acquire` answers Behind, and it is put back
             return False, None
         if base is not None and base.one_time and not outcome.replicated:
-            await self._wait_for_replicas()
+            await wait_for_replicas(self.means, self.slot, self._attempt, self._deadline)
             return False, None
         self.lease = HeldLease(
             means=self.means, slot=self.slot, grant=grant, sighting=outcome.sighting, held_up=self.held_up
@@ -237,15 +258,6 @@ class Flight:
             self._seen, self._attempt = held.entry, new_id()
             return False, None
         return True, held
-
-    async def _wait_for_replicas(self) -> None:
-        """A grant that a fail-over may forget is no grant: write it again, or give it back."""
-        clock, policy = self.means.clock, self.means.policy
-        if clock.monotonic() + policy.store_timeout >= self._deadline:
-            give_back = partial(transitions.abandon, attempt=self._attempt, policy=policy, definite=True)
-            await self.means.ledger.run(self.slot.name, give_back)
-            raise StoreUnavailableError("the store has not the replicas that were asked for")
-        await clock.sleep(policy.store_timeout)
 
     def _check_patience(self) -> float:
         """Return the seconds of patience that are left."""
@@ -278,23 +290,8 @@ class Flight:
                     return
                 if liveness is Liveness.ALIVE:
                     seconds = min(seconds, _LOOK_AT_HOLDER)
+            self._awaited = sighting
             await ledger.changed(name, sighting.snapshot.version, seconds)
         except StoreUnavailableError:
             self._reached_at = inf
             await self.means.clock.sleep(min(seconds, _LOOK_AT_HOLDER))
-
-    def _error(self, no: Refused | BackOff | Absent) -> TokenUnavailableError:
-        """Return what callers are told where another attempt, or nobody's, is the answer."""
-        if isinstance(no, Absent) and no.logged_out:
-            return LoggedOutError(_LOGGED_OUT)
-        if isinstance(no, Absent):
-            return AuthorizationRequiredError(
-                f"no authorization is stored for {self.slot.key.scheme}: begin one, or store one with put()"
-            )
-        reason = no.reason
-        if isinstance(no, BackOff):
-            message = f"a renewal failed a moment ago: {reason.message}"
-            return RenewalFailedError(message, reason=reason.kind, retry_in=no.retry_in)
-        kinds = (CredentialRefusedError, GrantRefusedError)
-        kind = next((k for k in kinds if k.__name__ == reason.kind), TokenUnavailableError)
-        return kind(reason.message, retry_in=no.retry_in)

@@ -85,6 +85,11 @@ class AskAgainError(Exception):
         self.same_attempt = same_attempt
 
 
+def not_held_up() -> asyncio.Future[StoreUnavailableError]:
+    """Return what gets the reason, should a new token have to wait for the store."""
+    return asyncio.get_running_loop().create_future()
+
+
 @final
 @attrs.define(eq=False, kw_only=True)
 class HeldLease:

@@ -1,5 +1,6 @@
 """Runs transitions against a store: snapshot, transition, compare-and-set. Nothing else does."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, final
 
@@ -47,7 +48,25 @@ class Sighting:
 
     def local_time(self, store_ms: int) -> float:
         """Return the local moment of a stored time: never after it."""
-        return self.asked_at + (store_ms - self.snapshot.now) / 1000
+        # If the store's clock went back since the last write, stored times are the earlier clock's.
+        written_at = 0 if self.record is None else self.record.written_at
+        return self.asked_at + (store_ms - max(self.snapshot.now, written_at)) / 1000
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether there is a record with an entry, and no attempt, failure or fail-over in it."""
+        record = self.record
+        return (
+            record is not None
+            and record.entry is not None
+            and (record.lease, record.intent, record.failure, record.dead) == (None,) * 4
+            and record.quarantine_until <= self.snapshot.now
+        )
+
+    def clock_moved(self, seconds: float) -> bool:
+        """Whether what was just written bears a time that is that far from the store's."""
+        written_at = self.snapshot.now if self.record is None else self.record.written_at
+        return abs(self.snapshot.now - written_at) > seconds * 1000
 
     def view(self, monotonic: float) -> View:
         """Return what transitions are given."""
@@ -78,15 +97,31 @@ class Ledger:
     clock: Clock
     policy: RefreshPolicy
     _last: dict[str, Sighting] = attrs.field(init=False, factory=dict)
+    _looks: "dict[str, asyncio.Future[Sighting | None]]" = attrs.field(init=False, factory=dict)
     _silent_until: float = attrs.field(init=False, default=0.0)
 
     async def look(self, name: str) -> Sighting:
-        """Read a record.
+        """Read a record. Who asks while another task's question is open gets the same answer.
 
         Raises:
             StoreUnavailableError: The store did not answer.
             UnreadableRecordError: The record cannot be opened.
         """
+        if (other := self._looks.get(name)) is not None:
+            await asyncio.wait({other})
+            if (shared := other.result()) is not None:
+                return shared
+        answer = self._looks[name] = asyncio.get_running_loop().create_future()
+        sighting = None
+        try:
+            sighting = await self._look(name)
+            return sighting
+        finally:
+            answer.set_result(sighting)
+            if self._looks.get(name) is answer:
+                del self._looks[name]
+
+    async def _look(self, name: str) -> Sighting:
         asked_at = self.clock.monotonic()
         before = self._last.get(name)
         snapshot = await self._bounded(self.store.read(name))
@@ -110,7 +145,7 @@ class Ledger:
         """
         sighting = self._last.get(name)
         if fresh or sighting is None:
-            sighting = await self.look(name)
+            sighting = await self._look(name)
         for lost_races in range(_ROUNDS):
             step = transition(sighting.view(self.clock.monotonic()))
             if step.record is None:
@@ -120,7 +155,10 @@ class Ledger:
             except WriteConflictError as conflict:
                 sighting = self._sight(conflict.snapshot, self.clock.monotonic())
                 self._last[name] = sighting
-            await self.clock.sleep(0.002 * lost_races * fraction(sighting.snapshot.version + name))
+            # The first may have begun from an old look: that was no race.
+            await self.clock.sleep(
+                0.002 * max(lost_races - 1, 0) * fraction(sighting.snapshot.version + name)
+            )
         raise StoreUnavailableError(f"{_ROUNDS} other writers were faster, one after the other")
 
     async def replace(self, name: str, transition: Callable[[View], Step]) -> Outcome:

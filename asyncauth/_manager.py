@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Self, TypeVar, final
+from typing import NoReturn, Self, TypeVar, final
 
 import aiohttp
 
@@ -36,7 +36,8 @@ class TokenManager:
     """Gives valid tokens of any scheme from a shared store, renewing each once for all workers.
 
     A light handle: all managers, sessions and middlewares on one store and event loop share one
-    worker, with its RAM copies and flights. It may be made before the loop runs.
+    worker, with its RAM copies and flights. It may be made before the loop runs, and used in several
+    event loops and threads; with a `client`, in that client's loop only.
 
     Args:
         store: Where tokens are shared.
@@ -71,13 +72,13 @@ class TokenManager:
         self._client = client
         self._listener = listener
         self._bound: tuple[asyncio.AbstractEventLoop, Worker] | None = None
-        self._retained: Worker | None = None
+        self._retained: dict[asyncio.AbstractEventLoop, Worker] = {}
 
     @property
     def worker(self) -> Worker:
         """What all managers on this store and the running event loop share."""
         worker = self.bind()
-        if self._retained is None:
+        if not self._retained:
             worker.is_kept = True  # who closes nothing must not have it closed by others: the store does
         return worker
 
@@ -87,6 +88,8 @@ class TokenManager:
         bound = self._bound
         if bound is not None and bound[0] is loop and not bound[1].closed:
             return bound[1]
+        if self._client is not None and bound is not None and bound[0] is not loop:
+            raise ConfigurationError("a client session is one event loop's: make another TokenManager")
         worker = shared_worker(self._store, self._policy, self._clock, self._client)
         self._bound = (loop, worker)
         if self._listener is not None:
@@ -254,21 +257,27 @@ class TokenManager:
         return forgotten[-1]
 
     def retain(self) -> None:
-        """Count as a user of the shared worker, until `aclose`."""
-        if self._retained is None:
-            self._retained = self.bind()
-            self._retained.users += 1
+        """Count as a user of the running loop's shared worker, until `aclose`."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._retained:
+            worker = self._retained[loop] = self.bind()
+            worker.users += 1
 
     async def aclose(self) -> None:
         """Stop using the shared worker; the last of those who were entered drains and ends it.
 
         The store closes what is left. May be called again.
         """
-        worker, self._retained = self._retained, None
+        worker = self._retained.pop(asyncio.get_running_loop(), None)
         if worker is not None:
             worker.users -= 1
             if worker.users == 0 and not worker.is_kept:
                 await worker.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a TokenManager stays in its process: give the other one the store, and make one there"
+        )
 
     def __repr__(self) -> str:
         return f"TokenManager({type(self._store).__name__}, namespace {self._store.namespace!r})"

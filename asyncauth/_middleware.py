@@ -130,6 +130,11 @@ class AuthMiddleware:
         request.update_expect_continue()
         return await self._send_again(other, request, handler, url)
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "an AuthMiddleware stays in its process: give the other one scheme and store, for its own"
+        )
+
     def __repr__(self) -> str:
         return f"AuthMiddleware({describe(self._scheme)})"
 

@@ -101,6 +101,20 @@ async def check_alone(
     return None
 
 
+async def wait_for_replicas(means: Means, slot: Slot, attempt: str, deadline: float) -> None:
+    """Wait before a grant is written again that a fail-over may forget; in the end, give it back.
+
+    Raises:
+        StoreUnavailableError: There is no time left until the deadline.
+    """
+    clock, policy = means.clock, means.policy
+    if clock.monotonic() + policy.store_timeout >= deadline:
+        give_back = partial(transitions.abandon, attempt=attempt, policy=policy, definite=True)
+        await means.ledger.run(slot.name, give_back)
+        raise StoreUnavailableError("the store has not the replicas that were asked for")
+    await clock.sleep(policy.store_timeout)
+
+
 def stand_back(means: Means, slot: Slot) -> None:
     """Refuse a try while this process waits after one of its own that failed.
 

@@ -64,6 +64,11 @@ class Entry:
         """Tell whether this is `other` with a later use."""
         return self.id == other.id and (self.last_use or 0) > (other.last_use or 0)
 
+    def issued_by(self, now: int) -> "Entry":
+        """Return the entry with its times moved back, if the store's clock was since it was issued."""
+        shift = self.issued_at - now
+        return self if shift <= 0 else _shifted(self, shift, "issued_at", "expires_at", "last_use")
+
     def lineage(self) -> tuple[str, ...]:
         """Return the ancestors that an entry renewed from this one has."""
         return (self.id, *self.ancestors)[:MAX_ANCESTORS]
@@ -184,18 +189,16 @@ class Record:
             return self
         return attrs.evolve(
             self,
-            entry=_shifted(self.entry, shift, "issued_at", "expires_at", "last_use"),
-            lease=_shifted(self.lease, shift, "until", "takeover_at"),
-            failure=_shifted(self.failure, shift, "retry_at"),
-            dead=_shifted(self.dead, shift, "probe_at"),
+            entry=self.entry and _shifted(self.entry, shift, "issued_at", "expires_at", "last_use"),
+            lease=self.lease and _shifted(self.lease, shift, "until", "takeover_at"),
+            failure=self.failure and _shifted(self.failure, shift, "retry_at"),
+            dead=self.dead and _shifted(self.dead, shift, "probe_at"),
             checked_at=None if self.checked_at is None else self.checked_at - shift,
             quarantine_until=max(self.quarantine_until - shift, 0),
             written_at=now,
         )
 
 
-def _shifted(value: _T | None, shift: int, *names: str) -> _T | None:
-    if value is None:
-        return None
+def _shifted(value: _T, shift: int, *names: str) -> _T:
     times = {name: getattr(value, name) for name in names}
     return attrs.evolve(value, **{name: t - shift for name, t in times.items() if t is not None})

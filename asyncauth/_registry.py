@@ -1,12 +1,16 @@
 """One worker per store and event loop, found again through the store."""
 
 import asyncio
+import os
 import threading
+import weakref
 from functools import partial
+from typing import cast
 
 import aiohttp
 
 from asyncauth._clock import SYSTEM_CLOCK, Clock
+from asyncauth._ending import ParentsStore
 from asyncauth._errors import ConfigurationError
 from asyncauth._policy import RefreshPolicy
 from asyncauth._worker import Worker
@@ -15,6 +19,10 @@ from asyncauth.abc import TokenStore
 _lock = threading.Lock()
 _PLACE = "_asyncauth_workers"
 """The store's attribute that keeps its workers, so that they live no longer than it."""
+_workers: weakref.WeakSet[Worker] = weakref.WeakSet()
+_inherited: list[Worker] = []
+"""What a forked child has of its parent. Collected, a connection would be taken off the selector that the
+parent's event loop waits with: both processes have the same one."""
 
 
 def shared_worker(
@@ -26,7 +34,8 @@ def shared_worker(
     """Return the worker of a store in the running event loop, making it at first use.
 
     Raises:
-        ConfigurationError: It was made with another policy, clock or client: the first ones stand.
+        ConfigurationError: It was made with another policy, clock or client: the first ones stand. Or the
+            loop is the parent process', which forked this one.
     """
     loop = asyncio.get_running_loop()
     with _lock:
@@ -36,9 +45,14 @@ def shared_worker(
         for ended in [other for other in workers if other.is_closed()]:
             del workers[ended]
         worker = workers.get(loop)
+        if worker is not None and worker.is_parents:
+            raise ConfigurationError(
+                "this event loop was in use before the process was forked, and is the parent's: run a new one"
+                " in the child, such as with asyncio.run"
+            )
         if worker is None or worker.closed:
-            worker = Worker(store, policy or RefreshPolicy(), clock, client)
-            workers[loop] = worker
+            worker = workers[loop] = Worker(store, policy or RefreshPolicy(), clock, client)
+            _workers.add(worker)
         _check_alike(worker, policy, clock, client)
         return worker
 
@@ -77,10 +91,23 @@ def _any_of(store: TokenStore) -> tuple[asyncio.AbstractEventLoop, Worker] | Non
 
 
 async def _close(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
-    if loop is asyncio.get_running_loop():
+    if loop is asyncio.get_running_loop() or worker.is_parents:
         await worker.aclose()
     elif loop.is_running():
         closing = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(worker.aclose(), loop))
         policy = worker.means.policy
         # A loop that stops meanwhile never answers.
         await asyncio.wait({closing}, timeout=policy.request_timeout + policy.store_timeout)
+
+
+def _leave_to_parent() -> None:
+    global _lock  # noqa: PLW0603 - another thread of the parent may have held it, and is not there to let it go
+    _lock = threading.Lock()
+    _inherited.extend(_workers)
+    for worker in _inherited:
+        worker.closed = worker.is_parents = True
+        worker.means.ledger.store = cast("TokenStore", ParentsStore())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)

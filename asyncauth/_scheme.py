@@ -10,6 +10,7 @@ from yarl import URL
 
 from asyncauth._exchange import AuthRequest, AuthResponse, Placement, place_of
 from asyncauth._key import TokenKey
+from asyncauth._processes import Guarded
 from asyncauth._token import Token
 
 _T = TypeVar("_T")
@@ -68,7 +69,7 @@ class Pace:
     per_second: float = attrs.field(validator=attrs.validators.gt(0))
 
 
-class AuthScheme(ABC):
+class AuthScheme(Guarded, ABC):
     """One vendor's or standard's knowledge, without I/O.
 
     A scheme is a frozen value. It never opens a socket and never reads a clock: its conversations

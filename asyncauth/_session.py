@@ -1,8 +1,10 @@
 """`AuthSession`: an aiohttp client session whose requests carry a shared token."""
 
+import asyncio
 import re
+from contextlib import suppress
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, NoReturn, Self, final
 
 import aiohttp
 from yarl import URL
@@ -52,7 +54,7 @@ class AuthSession:
             has its own, or is in use in this loop with another.
 
     Like `aiohttp.ClientSession` it is made while the loop runs, and closed with `async with` or
-    `aclose`.
+    `aclose`. It belongs to that loop, also where a store and a scheme serve several.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class AuthSession:
         middlewares = (*(client_options.pop("middlewares", None) or ()), self._middleware)
         self._manager.bind()  # before there is anything to close
         self._client = aiohttp.ClientSession(middlewares=middlewares, **client_options)
+        self._loop = asyncio.get_running_loop()
         self._closed = False
         if self._owns_manager:
             self._manager.retain()
@@ -97,6 +100,7 @@ class AuthSession:
             TokenUnavailableError: There is no token, and why. Nothing was sent.
             StoreError: The store is needed and does not answer. Nothing was sent.
             ConfigurationError: At once: the URL is relative, and the scheme has no base URL.
+                Or the session is another event loop's.
             ClosedError: At once: the session was closed.
         """
         return self._client.request(method, self._target(url, options), **options)
@@ -141,7 +145,15 @@ class AuthSession:
             options["middlewares"] = (*(options["middlewares"] or ()), self._middleware)
         if self._closed:
             raise ClosedError("the session was closed: make a new one")
+        self._check_loop()
         return self._resolve(url)
+
+    def _check_loop(self) -> None:
+        with suppress(RuntimeError):  # a request may be made before a loop runs, and awaited in it
+            if asyncio.get_running_loop() is not self._loop:
+                raise ConfigurationError(
+                    "this session is of another event loop, or of the parent process: make one here"
+                )
 
     async def aclose(self) -> None:
         """Close the client session; drain renewals if nobody else uses this store in this loop.
@@ -155,6 +167,11 @@ class AuthSession:
         finally:
             if self._owns_manager:
                 await self._manager.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "an AuthSession stays in its process: give the other one scheme and store, for its own"
+        )
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"

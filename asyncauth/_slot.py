@@ -124,6 +124,7 @@ class Slot:
         ready: The same, if it may be put on requests: all that the fast path reads.
         committing: The id of the entry that this worker stores: its own watch need not adopt it.
         flight: The one renewal under way in this process.
+        unanswered: The attempt that may have been granted, by an answer of the store that did not come.
         watch: The task that waits for other workers' changes.
         refused: Ids of entries that the vendor refused.
         early_after: No early renewal before this moment.
@@ -146,6 +147,7 @@ class Slot:
     ready: Held | None = None
     committing: str | None = None
     flight: "asyncio.Task[Landing] | None" = None
+    unanswered: str | None = None
     watch: "asyncio.Task[None] | None" = None
     refused: dict[str, None] = attrs.field(factory=dict)
     early_after: float = -inf

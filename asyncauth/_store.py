@@ -9,6 +9,7 @@ from typing import Any, Self, final
 import attrs
 
 from asyncauth._key import TokenKey
+from asyncauth._processes import check_spawning
 
 
 @final
@@ -18,9 +19,10 @@ class Snapshot:
 
     Attributes:
         value: The opaque bytes, or none if nothing is stored.
-        version: Opaque and unique for every write ever made, so that a restored older value has its
-            own version again; empty if nothing is stored.
-        now: The store's own clock, in milliseconds since 1970.
+        version: Opaque and unique for every write ever made (drawn at random, never counted), so that a
+            restored older value has its own version again; empty if nothing is stored.
+        now: The store's own clock, in milliseconds since 1970: the server's; or the machine's, for a
+            place that one machine has to itself.
         incarnation: Opaque; changes whenever acknowledged writes may have been lost. Constant where
             the store cannot tell.
     """
@@ -49,7 +51,19 @@ class TokenStore(ABC):
     changes it by compare-and-set. Write one for your own database and check it with
     `asyncauth.testing.check_token_store`.
 
-    Every operation may be called from several tasks at once. None of them may block the event loop.
+    Every operation may be called from several tasks at once. None of them may block the event loop, and
+    none needs a time limit of its own: callers cancel it after `RefreshPolicy.store_timeout` (0.5 s). A store
+    that gives up earlier can say why. What its library raises leaves it as one of the errors named here only.
+
+    Values are a few kilobytes long. They are not sealed unless `SealedTokenStore` is put around the store,
+    whose names are longer: any name is hexadecimal digits, at most 128 of them.
+
+    One object may be used in several event loops and threads, one after the other or at the same time: each
+    loop has a worker of its own on it. A child that is forked works on with what it has, but for the event
+    loops of its parent, and leaves the parent's connections, renewals and locks to the parent. A child
+    that `multiprocessing` spawns may be given a store as an argument: it is made there anew, with the same
+    arguments. Nothing else pickles a store, because URLs and keys are secrets: pass what is not secret, and
+    call `open_store` there. A store of somebody's own keeps this up as far as it says so itself.
 
     Attributes:
         namespace: One application's part of a shared place; part of every name.
@@ -60,12 +74,18 @@ class TokenStore(ABC):
     name_key: bytes = b""
 
     _closers: list[Callable[[], Awaitable[None]]]
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
-    def __new__(cls, *_: Any, **__: Any) -> Self:
+    def __new__(cls, *args: Any, **options: Any) -> Self:
         # Not in `__init__`, which a store of somebody's own may forget to call.
         store = super().__new__(cls)
         store._closers = []
+        store._arguments = args, options
         return store
+
+    def __reduce__(self) -> "str | tuple[Any, ...]":
+        check_spawning(self, "elsewhere call open_store there")
+        return _made_again, (type(self), *self._arguments)
 
     def name(self, key: TokenKey) -> str:
         """Return the name of a key's record in this store: 64 hexadecimal digits."""
@@ -96,11 +116,12 @@ class TokenStore(ABC):
         """Replace a value if version and incarnation are still those of `expected`, atomically.
 
         Args:
-            name: As `name()` returned it.
+            name: As `name()` returned it, or what a store that wraps this one made of it.
             value: The new value, or none to remove what is there.
             expected: A snapshot from `read`, `write` or a conflict.
-            keep: The store may drop the value after so many seconds; none keeps it for ever.
-            wake: Whether those who wait in `changed` need to look.
+            keep: The store may drop the value after so many seconds, and is then as if it had never been
+                written; none keeps it for ever.
+            wake: Whether those who wait in `changed` need to look; they may be woken all the same.
             replicated: Return only when the value is on as many replicas as the store was set up
                 with. Without any it means nothing.
 
@@ -124,7 +145,10 @@ class TokenStore(ABC):
 
         It may return too early, and for no reason; it compares with what is stored when it is
         called, so a change between a read and this call is never missed. A write with `wake=False`
-        need not end the wait.
+        need not end the wait. A removal is a change; that a value ran out need not be one.
+
+        One call for each key in use is under way all the time: let them share what looks for changes,
+        so that ten thousand of them cost little more than one.
 
         Raises:
             StoreUnavailableError: The store cannot be reached.
@@ -136,7 +160,11 @@ class TokenStore(ABC):
     def keys(self) -> AsyncIterator[str]:
         """Iterate over the names of all stored records of this namespace, in no order.
 
-        Records that are written or removed meanwhile may be missed or named.
+        Implement it as an asynchronous generator. Records that are written or removed meanwhile may be
+        missed or named.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
         """
 
     def hold(self, name: str, attempt: str) -> AbstractAsyncContextManager[None]:
@@ -161,6 +189,7 @@ class TokenStore(ABC):
     async def aclose(self) -> None:
         """End what works on this store, then the store itself. May be called again.
 
+        After it, operations may raise `ClosedError`, and who waits in `changed` returns or is told so too.
         A store that has something of its own to end overrides this and calls it first.
         """
         while self._closers:
@@ -175,3 +204,7 @@ class TokenStore(ABC):
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
+
+
+def _made_again(kind: type[TokenStore], args: tuple[Any, ...], options: dict[str, Any]) -> TokenStore:
+    return kind(*args, **options)

@@ -10,13 +10,15 @@ from typing import Any, final
 
 import attrs
 
+from asyncauth._processes import Guarded
+
 # Fingerprints are for telling values apart in one process' logs. With a key that dies with the
 # process nobody can test guesses of a weak password against a log file.
 _FINGERPRINT_KEY = secrets.token_bytes(32)
 
 
 @final
-class Secret:
+class Secret(Guarded):
     """A string that never shows itself.
 
     `repr`, `str` and formatting give a short fingerprint, which is the same for equal values within
@@ -111,7 +113,7 @@ def is_printable(text: str) -> bool:
 
 @final
 @attrs.frozen(kw_only=True, repr=False)
-class Token:
+class Token(Guarded):
     """What a vendor issued, as one immutable value.
 
     Attributes:

@@ -59,7 +59,7 @@ def commit(view: View, entry: Entry, policy: RefreshPolicy) -> Step:
         return Step(answer=Conflict(stored))
     changed = attrs.evolve(
         record,
-        entry=entry,
+        entry=entry.issued_by(view.now),
         era=max(record.era, entry.era),
         lease=None,
         intent=None,

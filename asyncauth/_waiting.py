@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from asyncauth._errors import ClosedError, WaitTimeoutError
+from asyncauth._errors import AuthError, ClosedError, RenewalFailedError, WaitTimeoutError
 from asyncauth._flight import Flight
 from asyncauth._lease import Means
-from asyncauth._slot import Landing, Slot
+from asyncauth._slot import Held, Landing, Slot
 from asyncauth.abc import AuthScheme
 
 
@@ -52,9 +52,15 @@ def speaks_for(flight: Flight, scheme: AuthScheme) -> bool:
     return not flight.early and flight.scheme.fingerprint == scheme.fingerprint
 
 
-def has_sent(flight: Flight) -> bool:
-    """Whether the vendor may have issued something that is lost if the flight does not end by itself."""
-    return flight.lease is not None and flight.lease.sent
+def excused(slot: Slot, error: AuthError | None, now: float, min_ttl: float) -> Held | None:
+    """Return the entry at hand if the fleet stands back from renewing what it has only just renewed."""
+    held = slot.held
+    if not isinstance(error, RenewalFailedError) or error.reason != "TokenRefusedError":
+        return None
+    if held is None or not held.serves(now, min_ttl):
+        return None
+    slot.excuse(held.entry.id, now + (error.retry_in or 0.0))
+    return held
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:

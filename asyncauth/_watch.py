@@ -44,7 +44,10 @@ async def watch(means: Means, slot: Slot, keep_alive: Callable[[Slot], Awaitable
             continue
         try:
             await ledger.changed(slot.name, since, min(means.policy.audit if audited else _FAR, until_due))
-            await ledger.look(slot.name)
+            # One that is waiting for this change looks now too, and both get one answer; after one that has
+            # ended, there is nothing to see but what it wrote.
+            if unreadable or ledger.last(slot.name) is last or slot.flight is not None:
+                await ledger.look(slot.name)
             unreadable = ""
         except UnreadableRecordError as error:
             if unreadable != error.snapshot.version:

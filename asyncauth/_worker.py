@@ -10,11 +10,11 @@ import aiohttp
 
 from asyncauth._clock import Clock
 from asyncauth._consent import announce
+from asyncauth._ending import FlightTask, has_sent
 from asyncauth._errors import (
     AuthError,
     AuthorizationRequiredError,
     ClosedError,
-    RenewalFailedError,
     TokenUnavailableError,
     WaitTimeoutError,
 )
@@ -25,12 +25,13 @@ from asyncauth._idle import after_keep_alive
 from asyncauth._key import TokenKey
 from asyncauth._lease import Means
 from asyncauth._ledger import Ledger, Sighting
+from asyncauth._loop_end import LoopEnd
 from asyncauth._outage import store_later
 from asyncauth._pace import Pacer
 from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Entry
 from asyncauth._slot import Held, Landing, Slot
-from asyncauth._waiting import end, has_sent, landed, patience, speaks_for
+from asyncauth._waiting import end, excused, landed, patience, speaks_for
 from asyncauth._watch import watch
 from asyncauth.abc import AuthScheme, TokenStore
 
@@ -59,7 +60,7 @@ class Worker:
         self.listeners = Listeners()
         self.users = 0
         self.is_kept = False
-        self.closed = False
+        self.closed = self.is_parents = False
         self.given_client = client
         self.means = Means(
             ledger=Ledger(store, clock, policy),
@@ -72,6 +73,7 @@ class Worker:
         )
         self._client = client
         self._closing: asyncio.Task[None] | None = None
+        self._loop_end = LoopEnd(self.aclose)
         self._slots: dict[TokenKey, Slot] = {}
         self._flights: dict[asyncio.Task[Landing], Flight] = {}
         self._unsaved: dict[asyncio.Task[None], tuple[Slot, Entry]] = {}
@@ -120,7 +122,7 @@ class Worker:
                     return landing.held
             else:
                 landing = await landed(task, flight)
-            held = self._excused(slot, landing.error, min_ttl)
+            held = excused(slot, landing.error, self.means.clock.monotonic(), min_ttl)
             if held is not None:
                 return held
             # What an early renewal failed with is nobody's answer: it left the trying to others.
@@ -153,16 +155,6 @@ class Worker:
         self.refuse(slot, used)
         held = await self.obtain(slot, scheme)
         return None if held.entry.id == used.entry.id else held
-
-    def _excused(self, slot: Slot, error: AuthError | None, min_ttl: float) -> Held | None:
-        """Return the entry at hand if the fleet stands back from renewing what it has only just renewed."""
-        held, now = slot.held, self.means.clock.monotonic()
-        if not isinstance(error, RenewalFailedError) or error.reason != "TokenRefusedError":
-            return None
-        if held is None or not held.serves(now, min_ttl):
-            return None
-        slot.excuse(held.entry.id, now + (error.retry_in or 0.0))
-        return held
 
     def refuse(self, slot: Slot, used: Held) -> None:
         """Note that the vendor refused an entry: this worker does not send it again."""
@@ -241,7 +233,7 @@ class Worker:
             suspect=suspect,
             early=early,
         )
-        task = asyncio.get_running_loop().create_task(flight.run())
+        task = FlightTask(flight, self.means.policy.request_timeout)
         slot.flight = task
         self._flights[task] = flight
         task.add_done_callback(partial(self._landed, slot))
@@ -262,6 +254,8 @@ class Worker:
                 slot.deny(error, flight.scheme.fingerprint, self.means.clock.monotonic())
 
     def _bare_session(self) -> aiohttp.ClientSession:
+        if self.is_parents:
+            raise ClosedError("this renewal is the parent process', which goes on with it")
         if self._client is None:
             self._client = bare_session(self.means.policy.request_timeout / 2)
         return self._client
@@ -278,6 +272,8 @@ class Worker:
         Bounded by the policy's `request_timeout`; a token that could not be stored by then is told
         of as `TokenGivenUp`.
         """
+        if self.is_parents:
+            return
         if self._closing is None:
             self.closed = True
             self._closing = asyncio.get_running_loop().create_task(self._drain())
@@ -297,3 +293,4 @@ class Worker:
         await end([*self._flights, *self._unsaved])
         if self._client is not self.given_client and self._client is not None:
             await self._client.close()
+        self._loop_end.over()

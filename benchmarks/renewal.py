@@ -25,6 +25,7 @@ from asyncauth.testing.emulators import OAuth2Emulator
 from asyncauth_stores.sealed import KeyRing
 from benchmarks.report import arguments, print_table, shown, spread, write
 from fleet_of_processes import HOUR, ProcessFleet, a_fleet_of_processes
+from redis_costs import release
 from redis_servers import RedisServer, binaries
 
 _WORKERS: Final = 8
@@ -135,14 +136,7 @@ async def _stores() -> AsyncIterator[dict[str, str]]:
             return
         kind, binary = next(iter(binaries().items()))
         with RedisServer(binary) as server:
-            yield {**file_store, f"{kind} {_release(server)}": server.url}
-
-
-def _release(server: RedisServer) -> str:
-    facts = dict(
-        line.split(":", 1) for line in server.command("INFO", "server").decode().splitlines() if ":" in line
-    )
-    return facts.get("valkey_version") or facts["redis_version"]
+            yield {**file_store, f"{kind} {release(server)}": server.url}
 
 
 async def _main() -> None:

@@ -1,10 +1,15 @@
-"""Real Redis and Valkey servers for tests: started on a free loopback port, always ended."""
+"""Real Redis and Valkey servers for tests: started on a free loopback port, always ended.
+
+`RedisServer` is one server: `start`, `kill` (a crash), `pause` and `resume` (SIGSTOP), `command`. Several of
+them together, with fail-over: redis_topologies.py.
+"""
 
 import asyncio
 import os
 import platform
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -39,6 +44,15 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+def wait_for(condition: Callable[[], bool], what: str, timeout: float = _START) -> None:
+    """Wait outside an event loop until a server's state is as it should be."""
+    end = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > end:
+            raise RuntimeError(f"within {timeout:g} s: not {what}")
+        time.sleep(0.02)
+
+
 def require(kind: str) -> Path:
     """Return a server's binary; skip the test without one, where that is no mistake."""
     path = binaries().get(kind)
@@ -62,24 +76,49 @@ class RedisServer:
         self._binary = binary
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._paused = False
+        self.port = free_port()
 
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self) -> None:
-        """Start it, on the same port each time, and wait until it answers."""
-        self._folder = tempfile.TemporaryDirectory(prefix="asyncauth-redis-")
-        place = Path(self._folder.name)
-        command = [str(self._binary), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(place)]
-        command += ["--save", "", "--appendonly", "no", "--logfile", str(place / "log"), *self._options]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    def start(self, *options: str) -> None:
+        """Start it, on the same port each time, and wait until it answers.
+
+        Args:
+            options: More settings, for this time only.
+        """
+        place = self._place()
+        with (place / "output").open("wb") as output:
+            self._process = subprocess.Popen(
+                [*self._program(place), *options], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
         try:
-            self._wait(self._process, place / "log")
+            self._wait(self._process, place)
         except BaseException:
             self.kill()
             raise
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    @property
+    def answers(self) -> bool:
+        """Whether it runs, and is not paused."""
+        return self.running and not self._paused
+
+    def pause(self) -> None:
+        """Freeze it: connections stay open, and nothing answers."""
+        self._paused = True
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on after `pause`."""
+        self._paused = False
+        self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it at once, as a crash does."""
@@ -87,7 +126,7 @@ class RedisServer:
             self._process.kill()
             self._process.wait(_STOP)
             self._process = None
-            self._folder.cleanup()
+            self._paused = False
 
     def command(self, *words: str) -> bytes:
         """Send one command and return the raw answer."""
@@ -120,18 +159,32 @@ class RedisServer:
         trace: TracebackType | None,
     ) -> None:
         self.kill()
+        if self._folder is not None:
+            self._folder.cleanup()
 
-    def _wait(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        end = time.monotonic() + _START
-        while time.monotonic() < end:
+    def _place(self) -> Path:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="asyncauth-redis-")
+        return Path(self._folder.name)
+
+    def _program(self, place: Path) -> list[str]:
+        command = [str(self._binary), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(place)]
+        return [*command, "--save", "", "--appendonly", "no", *self._options]
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def _wait(self, process: subprocess.Popen[bytes], place: Path) -> None:
+        def answers() -> bool:
             if process.poll() is not None:
-                raise RuntimeError(f"the server ended at once: {log.read_text()[-500:]}")
+                raise RuntimeError(f"the server ended at once: {(place / 'output').read_text()[-500:]}")
             try:
-                if self.command("PING").startswith(b"+PONG"):
-                    return
+                return self.command("PING").startswith(b"+PONG")
             except OSError:
-                time.sleep(0.02)
-        raise RuntimeError(f"the server does not answer within {_START:g} s")
+                return False
+
+        wait_for(answers, "an answer from the server")
 
 
 @contextmanager
@@ -141,11 +194,7 @@ def replicated(binary: Path) -> Iterator[tuple[RedisServer, RedisServer]]:
         primary = stack.enter_context(RedisServer(binary, "--repl-diskless-sync-delay", "0"))
         follow = ("--replicaof", "127.0.0.1", str(primary.port))
         replica = stack.enter_context(RedisServer(binary, *follow))
-        end = time.monotonic() + _START
-        while b"master_link_status:up" not in replica.command("INFO", "replication"):
-            if time.monotonic() > end:
-                raise RuntimeError("the replica does not catch up")
-            time.sleep(0.02)
+        wait_for(lambda: b"master_link_status:up" in replica.command("INFO", "replication"), "caught up")
         yield primary, replica
 
 
@@ -172,7 +221,8 @@ def _valkey_path() -> str:
     return f"_binaries/{platform.system().lower()}-{platform.machine().lower()}/valkey-server"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback address that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

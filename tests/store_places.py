@@ -9,6 +9,7 @@ from typing import Any
 from asyncauth.abc import TokenStore
 from asyncauth_stores._files import PlainFileStore
 from asyncauth_stores.memory import MemoryTokenStore
+from sqlite_store import SQLiteStore
 
 
 class MemoryPlace:
@@ -30,6 +31,16 @@ class FilePlace:
 
     def __call__(self, namespace: str = "asyncauth") -> AbstractAsyncContextManager[TokenStore]:
         return PlainFileStore(self._folder, namespace=namespace)
+
+
+class SQLitePlace:
+    """Hands out stores on one database."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, namespace: str = "asyncauth") -> AbstractAsyncContextManager[TokenStore]:
+        return SQLiteStore(self._path, namespace=namespace)
 
 
 def forget(stores: MutableSequence[Any]) -> None:

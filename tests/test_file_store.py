@@ -1,7 +1,6 @@
 """What the plain file store does beyond the conformance suite, in one process."""
 
 import asyncio
-import errno
 import os
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from asyncauth._errors import (
 from asyncauth.abc import Liveness
 from asyncauth.testing import ManualClock
 from asyncauth.testing._promise import listed
-from asyncauth_stores import _file_folder, _file_hold
+from asyncauth_stores import _file_disk, _file_folder, _file_hold
 from asyncauth_stores._file_format import GLANCE, Record, glance
 from asyncauth_stores._files import PlainFileStore
 from file_samples import NAME, NOTHING, put, record_of, watched
@@ -82,6 +81,21 @@ async def test_garbage_is_an_error_until_something_is_put_in_its_place(folder: P
         assert (found.value, found.version) == (b"new", written.version)
 
 
+async def test_a_record_of_a_newer_version_is_named_as_such_and_stays(folder: Path) -> None:
+    newer = b"asyncauth-record 2 7 whatever comes then\nsecret"
+    async with PlainFileStore(folder) as store:
+        old = await put(store)
+        record_of(folder).write_bytes(newer)
+        with pytest.raises(UnreadableRecordError, match="update it, if a newer one wrote that") as caught:
+            await store.read(NAME)
+        for expected in (old, NOTHING):
+            with pytest.raises(UnreadableRecordError):
+                await store.write(NAME, b"new", expected, keep=1)
+        assert await listed(store) == [NAME]
+    assert record_of(folder).read_bytes() == newer
+    assert "secret" not in str(caught.value)
+
+
 async def test_a_value_is_gone_for_everybody_when_its_time_is_over(folder: Path) -> None:
     clock = ManualClock()
     async with PlainFileStore(folder, clock=clock) as store:
@@ -107,27 +121,6 @@ async def test_files_that_are_no_records_are_not_listed(folder: Path) -> None:
 # What the operating system refuses
 
 
-@pytest.mark.parametrize(
-    ("number", "advice"),
-    [(errno.ENOSPC, "free some space"), (errno.EROFS, "read-only"), (errno.EIO, os.strerror(errno.EIO))],
-)
-async def test_a_disk_that_refuses_is_an_error_and_the_old_value_stays(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int, advice: str
-) -> None:
-    def refuse(handle: int) -> None:
-        raise OSError(number, os.strerror(number))
-
-    async with PlainFileStore(folder) as store:
-        stored = await put(store)
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", refuse)
-            with pytest.raises(StoreUnavailableError, match=f"{folder}: .*{advice}") as caught:
-                await store.write(NAME, b"second", stored)
-        assert isinstance(caught.value.__cause__, OSError)
-        assert (await store.read(NAME)).version == stored.version
-        await store.write(NAME, b"third", stored)
-
-
 async def test_a_file_in_the_place_of_the_folder_is_an_error(made: Path) -> None:
     file = made / "file"
     file.write_text("not a folder")
@@ -140,10 +133,10 @@ async def test_a_file_in_the_place_of_the_folder_is_an_error(made: Path) -> None
 async def test_a_lock_that_is_never_let_go_is_an_error_in_the_end(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_file_folder, "_PATIENCE", 0.05)
+    monkeypatch.setattr(_file_disk, "PATIENCE", 0.05)
     async with PlainFileStore(folder) as store:
         stored = await put(store)
-        with _file_folder.lock_file(folder / "asyncauth" / "locks" / f"{NAME}.lock"):
+        with await asyncio.to_thread(_file_folder.Folder(folder, "asyncauth").lock, NAME):
             with pytest.raises(StoreUnavailableError, match=r"held a record's lock for 0\.05 s"):
                 await store.write(NAME, b"second", stored)
             assert (await store.read(NAME)).value == b"value"

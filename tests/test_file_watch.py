@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from asyncauth.testing import ManualClock
+from asyncauth_stores import _file_watch
 from asyncauth_stores._file_folder import Folder
 from asyncauth_stores._file_format import Record
+from asyncauth_stores._file_notes import Looks
 from asyncauth_stores._file_watch import FolderWatch
 from asyncauth_stores._files import PlainFileStore
 from asyncauth_stores._waiters import Waiters
@@ -22,6 +25,16 @@ from store_places import forget
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "tokens"
+
+
+@pytest.fixture(params=["told", "looking"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have changes noticed by the kernel's word, where it gives it, and by looks."""
+    if request.param == "looking":
+        monkeypatch.setattr(_file_watch, "notes_of", lambda folder, poll, remote: Looks(folder, poll))
+    elif sys.platform != "linux":
+        pytest.skip("only Linux tells")
+    return str(request.param)
 
 
 async def test_one_thread_watches_for_all_who_wait_and_ends_with_the_store(folder: Path) -> None:
@@ -74,7 +87,9 @@ async def test_a_wait_ends_when_its_clock_has_moved_past_the_timeout(folder: Pat
 
 
 @pytest.mark.parametrize("seconds", [0, 1_700_000_000])
-async def test_a_change_within_one_tick_of_the_folders_stamp_is_noticed(folder: Path, seconds: int) -> None:
+async def test_a_change_within_one_tick_of_the_folders_stamp_is_noticed(
+    folder: Path, way: str, seconds: int
+) -> None:
     """Some file systems stamp in steps of a second or two: the stamp then stays as it is."""
     async with PlainFileStore(folder) as reader, PlainFileStore(folder) as writer:
         stored = await put(writer)

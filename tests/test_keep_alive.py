@@ -174,7 +174,7 @@ async def test_the_probe_is_a_use_of_the_moment_when_it_was_sent(crew: Crew) -> 
 
 async def test_closing_ends_a_probe_that_is_on_its_way(crew: Crew) -> None:
     (mate,) = await everybody(crew, 1)
-    mate.store.read_gate = gate = Gate()
+    mate.store.write_gate = gate = Gate()
     keeping = asyncio.create_task(mate.worker.keep_alive(mate.slot))
     await gate.arrived.wait()
     await mate.store.aclose()

@@ -62,6 +62,18 @@ def test_rotating_puts_a_new_key_first_and_keeps_the_names_key() -> None:
     assert new.get(old.ids[0]) == old.get(old.ids[0])
 
 
+def test_adding_puts_a_new_key_last_and_promoting_puts_one_first() -> None:
+    old = KeyRing.generate()
+    added = old.add()
+    assert added.ids[:-1] == old.ids
+    promoted = added.promote(added.ids[-1])
+    assert promoted.ids == (added.ids[-1], *old.ids)
+    assert promoted.names == old.names
+    assert promoted.promote(old.ids[0]).ids == (*old.ids, added.ids[-1])
+    with pytest.raises(ConfigurationError, match="no key 'other'; it has"):
+        added.promote("other")
+
+
 def test_dropping_takes_one_key_out() -> None:
     old = KeyRing.generate()
     assert old.rotate().drop(old.ids[0]).get(old.ids[0]) is None

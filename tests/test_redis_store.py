@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from asyncauth.testing._conformance import STORE_CHECKS
 from asyncauth.testing._promise import StoreCheck, create
 from asyncauth_stores.redis import PlainRedisStore, RedisTokenStore
 from asyncauth_stores.sealed import KeyRing
+from redis_places import RedisPlace
 from redis_servers import RedisServer, require
 from store_places import forget
 
@@ -28,17 +29,6 @@ pytestmark = pytest.mark.servers
 _RING = KeyRing.generate()
 _NAME = "0a" * 32
 _SECRET = b"the refresh token"
-
-
-class RedisPlace:
-    """Hands out stores on one server."""
-
-    def __init__(self, make: Callable[..., TokenStore], **options: Any) -> None:
-        self._make = make
-        self._options = options
-
-    def __call__(self, namespace: str = "asyncauth") -> AbstractAsyncContextManager[TokenStore]:
-        return self._make(namespace=namespace, **self._options)
 
 
 class ClientPlace:

@@ -13,8 +13,9 @@ from asyncauth._errors import (
     WriteConflictError,
 )
 from asyncauth.abc import Snapshot
-from asyncauth.testing._promise import create
+from asyncauth.testing._promise import create, draw_name
 from asyncauth_stores import _redis_channel
+from asyncauth_stores._redis_errors import Place
 from asyncauth_stores.redis import PlainRedisStore
 from redis_servers import RedisServer, until
 
@@ -57,14 +58,14 @@ async def test_a_channel_without_waiters_is_given_up(
 
 async def test_a_channel_that_comes_back_at_once_is_subscribed_again(redis_server: RedisServer) -> None:
     async with Redis.from_url(redis_server.url, socket_timeout=None, driver_info=None) as client:
-        subscriber = _redis_channel.Subscriber(client)
+        subscriber = _redis_channel.Subscriber(client.connection_pool, Place("here", "app"), lambda: None)
         async with subscriber.listen("other"):
             async with subscriber.listen("channel") as listener:
                 await listener.ready()
             subscriber._forget(b"channel")
             async with subscriber.listen("channel") as listener:
                 await listener.ready()
-                assert listener._channel.live
+                assert listener.channel.live
                 redis_server.command("PUBLISH", "channel", "")
                 assert await asyncio.wait_for(listener.rung(), 5)
         await subscriber.aclose()
@@ -88,10 +89,45 @@ async def test_a_write_between_subscribing_and_waiting_is_not_missed(redis_serve
                 return found
 
         for before in (True, False):
-            since = (await store.read(_NAME)).version
+            name = draw_name()
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(store, "read", Racing(before=before).read)
-                await asyncio.wait_for(store.changed(_NAME, since, 30), 5)
+                await asyncio.wait_for(store.changed(name, "", 30), 5)
+
+
+async def test_what_was_read_while_subscribed_is_not_read_again(redis_server: RedisServer) -> None:
+    async with PlainRedisStore(redis_server.url) as store, PlainRedisStore(redis_server.url) as writer:
+        wait = asyncio.create_task(store.changed(_NAME, "", 30))
+        await until(lambda: redis_server.channels() == 1)
+        stored = await create(writer, _NAME, _SECRET)
+        await wait
+        for write in (writer.write, store.write):
+            stored = await store.read(_NAME)
+            before = redis_server.calls()["evalsha"]
+            wait = asyncio.create_task(store.changed(_NAME, stored.version, 30))
+            await asyncio.sleep(0.05)
+            assert redis_server.calls()["evalsha"] == before
+            stored = await write(_NAME, b"next", stored)
+            await asyncio.wait_for(wait, 5)
+        # The last was this store's own: it knows what is there.
+        before = redis_server.calls()["evalsha"]
+        wait = asyncio.create_task(store.changed(_NAME, stored.version, 30))
+        await asyncio.sleep(0.05)
+        assert redis_server.calls()["evalsha"] == before
+        await writer.write(_NAME, None, stored)
+        await asyncio.wait_for(wait, 5)
+
+
+async def test_a_change_that_was_heard_of_before_the_wait_is_looked_at(redis_server: RedisServer) -> None:
+    async with PlainRedisStore(redis_server.url) as store, PlainRedisStore(redis_server.url) as writer:
+        wait = asyncio.create_task(store.changed(_NAME, "", 30))
+        await until(lambda: redis_server.channels() == 1)
+        stored = await create(writer, _NAME, _SECRET)
+        await wait
+        since = await store.read(_NAME)
+        await writer.write(_NAME, b"next", stored)
+        await asyncio.sleep(0.1)
+        await asyncio.wait_for(store.changed(_NAME, since.version, 30), 1)
 
 
 async def test_waiters_are_woken_within_milliseconds(redis_server: RedisServer) -> None:

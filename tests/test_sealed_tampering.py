@@ -14,7 +14,7 @@ from asyncauth._errors import (
     UnreadableRecordError,
 )
 from asyncauth.abc import Snapshot, TokenStore
-from asyncauth_stores._envelope import Sealer
+from asyncauth_stores._envelope import Content, Sealer
 from asyncauth_stores.file import FileTokenStore, PlainFileStore
 from asyncauth_stores.memory import MemoryTokenStore
 from asyncauth_stores.sealed import KeyRing, SealedTokenStore
@@ -84,7 +84,7 @@ async def test_a_later_format_asks_for_an_update() -> None:
     store = SealedTokenStore(inner, _RING)
     await _create(store)
     place = await _only(inner)
-    await _replace(inner, place, b"asyncauth-sealed\x02" + bytes(40))
+    await _replace(inner, place, b"asyncauth-sealed\x03" + bytes(60))
     error = await _refused(store, inner, place, UnreadableRecordError)
     assert "update asyncauth" in str(error)
 
@@ -118,7 +118,7 @@ async def test_swapped_records_are_refused() -> None:
 
 
 async def test_a_record_of_another_namespace_is_refused() -> None:
-    theirs = Sealer(_RING, "theirs").seal(_NAME, _SECRET)
+    theirs = Sealer(_RING, "theirs").seal(_NAME, Content(_SECRET))
     inner = MemoryTokenStore("mine")
     store = SealedTokenStore(inner, _RING)
     await _create(store)
@@ -139,17 +139,38 @@ async def test_a_truncated_record_is_refused() -> None:
             await store.read(_NAME)
 
 
-_SEALED = Sealer(_RING, "asyncauth").seal(_NAME, _SECRET)
+_SEALED = Sealer(_RING, "asyncauth").seal(_NAME, Content(_SECRET, 1_750_000_000_000))
 
 
-@given(place=st.integers(0, len(_SEALED) * 8 - 1))
-def test_a_flipped_bit_is_refused(place: int) -> None:
-    changed = bytearray(_SEALED)
-    changed[place // 8] ^= 1 << place % 8
-    found = Snapshot(value=bytes(changed), version="v", now=0)
+def _refuses(changed: bytes) -> None:
+    found = Snapshot(value=changed, version="v", now=0)
     with pytest.raises(UnreadableRecordError) as caught:
         Sealer(_RING, "asyncauth").open(_NAME, found)
     assert caught.value.snapshot == attrs.evolve(found, value=None)
+    assert caught.value.__cause__ is None
+
+
+def test_every_changed_bit_of_every_byte_is_refused() -> None:
+    for place in range(len(_SEALED) * 8):
+        changed = bytearray(_SEALED)
+        changed[place // 8] ^= 1 << place % 8
+        _refuses(bytes(changed))
+
+
+def test_every_length_but_its_own_is_refused() -> None:
+    for size in range(len(_SEALED)):
+        _refuses(_SEALED[:size])
+        _refuses(_SEALED[size + 1 :])
+    _refuses(_SEALED + b"\0")
+
+
+@given(
+    start=st.integers(0, len(_SEALED) - 1), piece=st.binary(min_size=1, max_size=40), kept=st.integers(0, 40)
+)
+def test_no_splice_is_taken_for_a_record(start: int, piece: bytes, kept: int) -> None:
+    changed = _SEALED[:start] + piece + _SEALED[start + kept :]
+    if changed != _SEALED:
+        _refuses(changed)
 
 
 @given(junk=st.binary(max_size=80))

@@ -17,6 +17,7 @@ from asyncauth import (
     TokenManager,
     UnreadableRecordError,
 )
+from asyncauth._answers import Done, Step
 from asyncauth.schemes import ClientCredentials, RefreshToken
 from asyncauth.testing import settle
 from asyncauth.testing.emulators import Answer, Hold, OAuth2Emulator
@@ -68,12 +69,13 @@ async def test_a_read_that_is_answered_late_hides_no_lease_of_ours(fleet: Fleet,
     hold, gate = Hold(), Gate()
     fleet.vendor.faults.add(hold, Answer(status=503), on="token", times=None)
     handle.read_gate = gate
-    slow = asyncio.create_task(worker_of(manager).means.ledger.look(handle.name(scheme.key)))
+    ledger, name = worker_of(manager).means.ledger, handle.name(scheme.key)
+    slow = asyncio.create_task(ledger.run(name, lambda view: Step(answer=Done()), fresh=True))
     await gate.arrived.wait()
     renewing = asyncio.create_task(manager.token(scheme))
     await hold.arrived.wait()
     gate.opened.set()
-    assert (await slow).record is None  # of before the lease was written
+    assert (await slow).sighting.record is None  # of before the lease was written
     hold.release()
     with pytest.raises(RenewalFailedError):
         await renewing

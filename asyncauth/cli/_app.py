@@ -2,6 +2,7 @@
 
 import click
 
+from asyncauth.cli._keys import keys
 from asyncauth.cli.demo import demo
 
 
@@ -12,3 +13,4 @@ def app() -> None:
 
 
 app.add_command(demo)
+app.add_command(keys)

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import secrets
+import struct
 from typing import final
 
 import attrs
@@ -16,14 +17,33 @@ from asyncauth._errors import (
     UnreadableRecordError,
 )
 from asyncauth.abc import Snapshot
-from asyncauth_stores._keys import KEY_ID, KeyRing
+from asyncauth_stores._key_ring import KEY_ID, KeyRing
 
 # An envelope: magic, format, length of the key id, key id, nonce, ciphertext with its tag.
+# Its content: the two times, then the value. Format 1 was never released; it had no times.
 _MAGIC = b"asyncauth-sealed"
-_FORMAT = 1
+_FORMAT = 2
 _RING_MAGIC = b"asyncauth-keyring\x01"
 _NONCE = 12
 _TAG = 16
+_TIMES = struct.Struct(">QQ")
+
+
+@final
+@attrs.frozen
+class Content:
+    """What an envelope holds.
+
+    Attributes:
+        value: The bytes that were sealed.
+        written: The store's time when its writer had last looked, in milliseconds since 1970. A record's
+            next writing has a later one, so that an older record can be told by it.
+        drop_at: When the store may drop it, on the same clock; 0 for never.
+    """
+
+    value: bytes = attrs.field(repr=False)
+    written: int = 0
+    drop_at: int = 0
 
 
 @final
@@ -74,36 +94,35 @@ class Sealer:
         """
         if found.value is not None and not hmac.compare_digest(found.value, self.ring_mark()):
             raise UnknownKeyError(
-                f"the namespace {self.namespace!r} was begun with another key ring, whose 'names' entry"
-                f" differs from that of this one ({', '.join(self.ring.ids)}): give all workers one key ring,"
-                f" or take another namespace; to start anew, remove the record {self.ring_place}",
+                f"the namespace {self.namespace!r} was begun with another key ring (or passphrase, or salt),"
+                f" whose 'names' entry differs from that of this one ({', '.join(self.ring.ids)}): give all"
+                " workers one key ring, or take another namespace; to start anew, remove the record"
+                f" {self.ring_place}",
                 _place_of(found),
             )
 
-    def seal(self, name: str, value: bytes) -> bytes:
-        """Return the envelope of a value, under the ring's first key."""
+    def seal(self, name: str, content: Content) -> bytes:
+        """Return the envelope of a content, under the ring's first key."""
         key_id, key = self.ring.keys[0]
         header = _MAGIC + bytes([_FORMAT, len(key_id)]) + key_id.encode("ascii")
         # A random nonce of 96 bits is good for 2**32 values per key (NIST SP 800-38D, section 8.3).
         # The key that it is used with is this record's own, so that is 136 years of a write a second.
         nonce = secrets.token_bytes(_NONCE)
-        return header + nonce + self._cipher(key, name).encrypt(nonce, value, self._bound(name))
+        data = _TIMES.pack(content.written, content.drop_at) + content.value
+        return header + nonce + self._cipher(key, name).encrypt(nonce, data, self._bound(name))
 
-    def open(self, name: str, found: Snapshot) -> Snapshot:
-        """Return a snapshot with its value opened.
+    def open(self, name: str, found: Snapshot) -> Content | None:
+        """Return what a snapshot's envelope holds; none if nothing is stored.
 
         Raises:
             PlaintextRecordError: It is not sealed.
             UnknownKeyError: The ring lacks its key.
             TamperedRecordError: It was changed, cut, or sealed for another place.
-            UnreadableRecordError: It has a format of a later version.
+            UnreadableRecordError: It has a format of another version.
         """
         if found.value is None:
-            return found
-        return attrs.evolve(found, value=self._open(name, found.value, found))
-
-    def _open(self, name: str, data: bytes, found: Snapshot) -> bytes:
-        key_id, body = _split(data, found)
+            return None
+        key_id, body = _split(found.value, found)
         key = self.ring.get(key_id)
         if key is None:
             raise UnknownKeyError(
@@ -112,9 +131,10 @@ class Sealer:
                 _place_of(found),
             )
         try:
-            return self._cipher(key, name).decrypt(body[:_NONCE], body[_NONCE:], self._bound(name))
-        except (InvalidTag, ValueError):
+            data = self._cipher(key, name).decrypt(body[:_NONCE], body[_NONCE:], self._bound(name))
+        except InvalidTag:
             raise _tampered(found) from None
+        return Content(data[_TIMES.size :], *_TIMES.unpack_from(data))
 
     def _cipher(self, key: bytes, name: str) -> AESGCM:
         return AESGCM(hmac.digest(key, self._bound(name), hashlib.sha256))
@@ -126,6 +146,17 @@ class Sealer:
     @property
     def _names_place(self) -> list[bytes]:
         return [b"asyncauth name", self.namespace.encode()]
+
+
+def key_id_of(found: Snapshot) -> str | None:
+    """Return the id of the key that a snapshot's envelope names; none if nothing is stored.
+
+    Raises:
+        PlaintextRecordError: It is not sealed.
+        TamperedRecordError: It was changed or cut.
+        UnreadableRecordError: It has a format of another version.
+    """
+    return None if found.value is None else _split(found.value, found)[0]
 
 
 def _split(data: bytes, found: Snapshot) -> tuple[str, bytes]:
@@ -140,11 +171,11 @@ def _split(data: bytes, found: Snapshot) -> tuple[str, bytes]:
         raise _tampered(found)
     if head[0] != _FORMAT:
         raise UnreadableRecordError(
-            f"a record has the format {head[0]}, this version reads {_FORMAT}: update asyncauth",
+            f"a record has the format {head[0]}, this version reads {_FORMAT}: update asyncauth everywhere",
             _place_of(found),
         )
     key_id, body = rest[: head[1]], rest[head[1] :]
-    if len(body) < _NONCE + _TAG or not KEY_ID.fullmatch(key_id.decode("latin-1")):
+    if len(body) < _NONCE + _TIMES.size + _TAG or not KEY_ID.fullmatch(key_id.decode("latin-1")):
         raise _tampered(found)
     return key_id.decode("ascii"), body
 

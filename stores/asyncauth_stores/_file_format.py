@@ -8,8 +8,8 @@ import attrs
 _MAGIC = b"asyncauth-record"
 _FORMAT = b"1"
 
-GLANCE = 64
-"""So many bytes from the start of a file hold its version."""
+GLANCE = 128
+"""So many bytes from the start of a file hold its version, and when it runs out."""
 
 
 @final
@@ -44,7 +44,9 @@ class Record:
         if magic != _MAGIC:
             raise ValueError("it does not begin as a record of asyncauth does")
         if words[:1] != [_FORMAT]:
-            raise ValueError("its format is not known to this version of asyncauth")
+            raise ValueError(
+                "its format is not known to this version of asyncauth: update it, if a newer one wrote that"
+            )
         record = _record(words[1:], value)
         if record is None:
             raise ValueError("it was cut or changed")
@@ -76,5 +78,19 @@ def version_of(data: bytes) -> str:
 
 def glance(start: bytes) -> str:
     """Return the version that the first `GLANCE` bytes of a file name; empty if they name none."""
-    words = start.split(b" ")
-    return words[2].decode("ascii", "replace") if words[:2] == [_MAGIC, _FORMAT] and words[2:] else ""
+    words = _known_words(start)
+    return words[0].decode("ascii", "replace") if words else ""
+
+
+def has_run_out(start: bytes, now: int) -> bool:
+    """Tell whether the first `GLANCE` bytes of a file say that its value may be dropped by now.
+
+    Only a hint: a record that was changed by accident may say anything.
+    """
+    words = _known_words(start)
+    return len(words) > 1 and words[1].isdigit() and 0 < int(words[1]) <= now
+
+
+def _known_words(start: bytes) -> list[bytes]:
+    words = start.partition(b"\n")[0].split(b" ")
+    return words[2:] if words[:2] == [_MAGIC, _FORMAT] else []

@@ -13,7 +13,7 @@ from filelock import FileLock, lock_descriptor
 
 from asyncauth._clock import SYSTEM_CLOCK
 from asyncauth.abc import Liveness
-from asyncauth_stores._file_folder import lock_file
+from asyncauth_stores._file_disk import lock_file, open_plain
 
 _OLD = 3600.0
 
@@ -35,6 +35,7 @@ class Mark:
         self._lock: FileLock | None = None
         self._handle = -1
         self._dropped = False
+        self._process = os.getpid()
 
     def take(self) -> None:
         """Mark the attempt; not after `drop`, which a cancelled caller may have sent ahead."""
@@ -45,11 +46,15 @@ class Mark:
                 self._lock = lock
 
     def drop(self) -> None:
-        """Remove the mark. May be called again, and without `take`."""
+        """Remove the mark. May be called again, and without `take`. A forked child has none to remove."""
+        if os.getpid() != self._process:
+            return
         with self._guard:
             self._dropped = True
             lock, self._lock = self._lock, None
             if lock is not None:
+                # Whatever the disk says: one that stays locked says "alive" as long as this process lives,
+                # one that stays filled says "dead" of an attempt that is over, and is swept.
                 self._empty()
                 lock.release()
 
@@ -58,18 +63,19 @@ class Mark:
         os.write(handle, b"held")
 
     def _empty(self) -> None:
-        # Through the lock's own handle: Windows lets no other one write where there is a lock.
-        os.ftruncate(self._handle, 0)
+        with suppress(OSError):
+            # Through the lock's own handle: Windows lets no other one write where there is a lock.
+            os.ftruncate(self._handle, 0)
         # And it removes no file that is open; an empty one says nothing, and is swept in the end.
-        with suppress(FileNotFoundError, PermissionError):
+        with suppress(OSError):
             self._path.unlink()
 
 
 def liveness(path: Path) -> Liveness:
     """Tell whether the process that marked an attempt lives."""
     try:
-        handle = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
+        handle = open_plain(path, os.O_RDWR)
+    except (FileNotFoundError, ValueError):
         return Liveness.UNKNOWN
     try:
         # Two who look at the same moment see each other's lock: a dead one then lives for one look more.
@@ -81,9 +87,9 @@ def liveness(path: Path) -> Liveness:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the marks of processes that died long ago; nobody asks for those any more."""
+    """Remove the marks of processes that died long ago, where that may be; nobody asks for them any more."""
     for path in folder.iterdir():
-        with suppress(FileNotFoundError):
-            old = SYSTEM_CLOCK.wall() - path.stat().st_mtime > _OLD
+        with suppress(OSError):
+            old = SYSTEM_CLOCK.wall() - path.lstat().st_mtime > _OLD
             if old and liveness(path) is not Liveness.ALIVE:
                 path.unlink()

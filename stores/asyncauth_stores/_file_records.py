@@ -1,13 +1,16 @@
 """Reading, comparing and replacing the records of a file store. All of it blocks: for threads only."""
 
 import secrets
+from contextlib import suppress
 from typing import final
 
+from filelock import Timeout
+
 from asyncauth._clock import Clock
-from asyncauth._errors import UnreadableRecordError, WriteConflictError
+from asyncauth._errors import StoreError, UnreadableRecordError, WriteConflictError
 from asyncauth.abc import Snapshot
 from asyncauth_stores._file_folder import Folder
-from asyncauth_stores._file_format import Record, version_of
+from asyncauth_stores._file_format import Record, has_run_out, version_of
 
 
 @final
@@ -27,14 +30,15 @@ class Records:
         """Return what is stored now. No lock is needed: a rename replaces a record at once.
 
         Raises:
-            UnreadableRecordError: The file is no whole record.
+            UnreadableRecordError: The file is no whole record, or no file.
+            InsecureStoreError: It is another user's.
         """
+        data = b""
         try:
-            data = self._folder.record(name).read_bytes()
+            data = self._folder.read(name)
+            record = Record.unpack(data)
         except FileNotFoundError:
             return self._absent()
-        try:
-            record = Record.unpack(data)
         except ValueError as error:
             raise self._unreadable(name, data, str(error)) from None
         return self._snapshot(record)
@@ -65,15 +69,29 @@ class Records:
 
     def names(self) -> list[str]:
         """Return the names of all records; those that have run out are removed instead."""
-        return [name for name in self._folder.names() if not self._dropped(name)]
+        now = self._now()
+        return [
+            name for name in self._folder.names() if not (self._seems_over(name, now) and self._drop(name))
+        ]
 
-    def _dropped(self, name: str) -> bool:
-        if self.version(name):
-            return False
-        with self._folder.lock(name):
+    def _seems_over(self, name: str, now: int) -> bool:
+        try:
+            return has_run_out(self._folder.glance(name), now)
+        except (OSError, ValueError):
+            return False  # Who reads it gets the error with its advice.
+
+    def _drop(self, name: str) -> bool:
+        """Remove a record that has run out, unless somebody writes it now: whether it is gone."""
+        try:
             if self.version(name):
                 return False
-            self._folder.remove(name)
+            # Not told to the disk: one that is there again after a loss of power has still run out.
+            with suppress(OSError, Timeout), self._folder.lock(name).acquire(timeout=0):
+                if self.version(name):
+                    return False
+                self._folder.record(name).unlink(missing_ok=True)
+        except (OSError, StoreError):
+            return False
         return True
 
     def _compare(self, name: str, expected: Snapshot) -> None:

@@ -13,7 +13,7 @@ from asyncauth._clock import SYSTEM_CLOCK, Clock
 from asyncauth._errors import ClosedError, ConfigurationError
 from asyncauth.abc import Liveness, Snapshot, TokenStore
 from asyncauth_stores._file_folder import Folder, checked, translated
-from asyncauth_stores._file_hold import Mark, liveness, sweep
+from asyncauth_stores._file_hold import Mark, liveness
 from asyncauth_stores._file_records import Records
 from asyncauth_stores._file_watch import FolderWatch
 from asyncauth_stores._forks import renew_in_children
@@ -28,9 +28,10 @@ _THREADS = 8
 class PlainFileStore(TokenStore):
     """Keeps each record in a file of its own, as it is given: seal what must not be read.
 
-    For processes of one machine, on a local disk. Another process' write is noticed within two
-    `poll`s, a killed holder at once. One object may be used from several event loops and threads, and on
-    both sides of a fork: a child has threads of its own.
+    For processes of one machine, on a local disk; `asyncauth_stores.file` says what an operator should
+    know. Another process' write is noticed within milliseconds where the system tells of it (Linux),
+    else within two `poll`s; a killed holder at once. One object may be used from several event loops
+    and threads, and on both sides of a fork: a child has threads of its own.
     Nothing is read or made on disk before the first operation; what is made is for the owner only.
 
     Args:
@@ -38,7 +39,7 @@ class PlainFileStore(TokenStore):
             write or own is refused at the first operation with `InsecureStoreError`.
         namespace: One application's part of the folder: letters, digits, `_` and `-`.
         clock: The store's clock, and what its waits are measured with.
-        poll: Seconds between two looks for other processes' writes.
+        poll: Seconds between two looks for other processes' writes, where the system does not tell.
 
     Raises:
         ConfigurationError: The namespace cannot be a folder's name, or `poll` is not more than 0.
@@ -75,6 +76,8 @@ class PlainFileStore(TokenStore):
     def forget_parent(self) -> None:
         """Have threads of the child's own, after a fork; nothing of a user's."""
         if not self._closed:
+            self._watch.forget_parent()
+            self._opened = False
             self._start()
 
     def __del__(self) -> None:
@@ -195,8 +198,7 @@ class PlainFileStore(TokenStore):
 
     def _work(self, work: Callable[[], _T]) -> _T:
         if not self._opened:
-            self._folder.prepare()
-            sweep(self._folder.holds)
+            self._folder.open()
             self._opened = True
         return work()
 

@@ -1,207 +1,58 @@
-"""The keys that seal records: `KeyRing`, and where it comes from."""
+"""Where a store's key ring comes from."""
 
-import asyncio
 import os
-import re
-import secrets
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Self, final
+from typing import Protocol, runtime_checkable
 
-import attrs
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from platformdirs import user_config_path
 
-from asyncauth._errors import ConfigurationError, StoreUnavailableError
-from asyncauth_stores._private import create_private, read_private
+from asyncauth._errors import ConfigurationError
+from asyncauth_stores._key_file import KeyFile
+from asyncauth_stores._key_ring import ENVIRONMENT, KeyRing
+from asyncauth_stores._passphrase import PASSPHRASE, Passphrase
 
-ENVIRONMENT = "ASYNCAUTH_KEY"
-"""The environment variable that a store's key ring is taken from."""
-
-_SIZE = 32
-_NAMES = "names"
-KEY_ID = re.compile(r"[A-Za-z0-9_.-]{1,32}")
-# 32 bytes in base64 without padding (RFC 4648, section 5).
-_TEXT = re.compile(r"[A-Za-z0-9_-]{43}=?")
+__all__ = ["KeyFile", "KeyRing", "KeySource", "find_keys"]
 
 
-@final
-@attrs.frozen(repr=False)
-class KeyRing:
-    """Keys with ids: the first one seals, all of them open.
+@runtime_checkable
+class KeySource(Protocol):
+    """Something that a key ring comes from: a file, a passphrase, a key management service.
 
-    As text it is one line, for an environment variable or a file, the sealing key first:
-    `names:<key>,<id>:<key>,<id>:<key>`. A key is 32 bytes in base64url; an id is up to 32 letters,
-    digits, `_`, `.` or `-`. One bare key, without ids, is a ring too: its id and names key are derived
-    from it, and `rotate` writes them out.
-
-    To change the key of a running fleet without a pause, give every worker a ring that has the new
-    key in second place, then one that has it first (`rotate`), and `drop` the old one when the records
-    that it sealed have been written again.
-
-    Attributes:
-        keys: Pairs of id and key; the first one seals.
-        names: Hides the names of records. It is never rotated: under another one no record is found.
+    A store loads the ring when it first needs it; again before it seals something, if it last did so
+    more than 30 s ago; and when it meets a record whose key the ring lacks, as happens while keys are
+    rotated. Once there is a ring, a source that fails or takes its time delays nothing by more than
+    0.2 s: the store goes on with the ring that it has, and one warning is logged. A source where
+    loading costs something (a service that counts calls) keeps the ring itself, as `WrappedKeyFile`
+    does.
     """
-
-    keys: tuple[tuple[str, bytes], ...]
-    names: bytes
-
-    @classmethod
-    def generate(cls) -> Self:
-        """Return a ring with one new key and a new names key."""
-        return cls((_new_key(),), secrets.token_bytes(_SIZE))
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Return the ring that a text describes; see the class.
-
-        Raises:
-            ConfigurationError: It is no such text. The message shows none of it.
-        """
-        text = text.strip()
-        # Only a ring of one key can be without a names key: of several, none is sure to stay.
-        if _TEXT.fullmatch(text):
-            return cls._from_bare(_decode(text))
-        entries = dict(_entries(text))
-        names = entries.pop(_NAMES, None)
-        if names is None:
-            raise ConfigurationError(
-                "the key ring has no 'names' entry: take it over from the ring's earlier text"
-            )
-        if not entries:
-            raise ConfigurationError("the key ring has no key besides 'names'")
-        return cls(tuple(entries.items()), names)
-
-    @classmethod
-    def from_env(cls, name: str = ENVIRONMENT) -> Self:
-        """Return the ring that an environment variable holds.
-
-        Raises:
-            ConfigurationError: It is not set, or it is no key ring.
-        """
-        text = os.environ.get(name)
-        if not text:
-            raise ConfigurationError(f"the environment variable {name} is not set")
-        return cls.parse(text)
-
-    @classmethod
-    def from_file(cls, path: str | os.PathLike[str], *, create: bool = False) -> Self:
-        """Return the ring that a file holds. It blocks: call it at start-up, or in a thread.
-
-        Args:
-            path: A file that only this user can read (mode 0600).
-            create: Make a new ring if there is no file. Of several processes that do so at once, one
-                makes it and the others read it.
-
-        Raises:
-            ConfigurationError: There is no file, or it holds no key ring.
-            InsecureStoreError: Other users could read or change it; the message says how to mend that.
-            StoreUnavailableError: The file system failed.
-        """
-        place = Path(path)
-        if create:
-            cls._create(place)
-        try:
-            text = read_private(place)
-        except FileNotFoundError:
-            if create:
-                raise ConfigurationError(
-                    f"the key file {place} is a link to a file that is not there"
-                ) from None
-            raise ConfigurationError(
-                f"sealing needs a key, and there is no key file {place}: pass key= or key_file=, set"
-                f" {ENVIRONMENT}, or have the file made with create_key=True"
-            ) from None
-        except OSError as error:
-            raise StoreUnavailableError(f"the key file {place} cannot be read: {error.strerror}") from error
-        return cls.parse(text.decode("ascii", "replace"))
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """The ids of the keys, the sealing one first."""
-        return tuple(key_id for key_id, _ in self.keys)
-
-    def get(self, key_id: str) -> bytes | None:
-        """Return a key by its id."""
-        return dict(self.keys).get(key_id)
-
-    def rotate(self) -> Self:
-        """Return a ring with a new key that seals; the present keys go on opening."""
-        return attrs.evolve(self, keys=(_new_key(), *self.keys))
-
-    def drop(self, key_id: str) -> Self:
-        """Return a ring without a key. What is still sealed with it cannot be opened any more.
-
-        Raises:
-            ConfigurationError: The ring has no such key, or no other one.
-        """
-        left = tuple(pair for pair in self.keys if pair[0] != key_id)
-        if len(left) == len(self.keys):
-            raise ConfigurationError(f"the key ring has no key {key_id!r}; it has {', '.join(self.ids)}")
-        if not left:
-            raise ConfigurationError(f"{key_id!r} is the ring's only key: rotate first")
-        return attrs.evolve(self, keys=left)
-
-    def dump(self) -> str:
-        """Return the ring as text, which is secret: keep it out of logs and messages."""
-        pairs = ((_NAMES, self.names), *self.keys)
-        return ",".join(f"{name}:{_encode(key)}" for name, key in pairs)
-
-    @classmethod
-    def _create(cls, place: Path) -> None:
-        try:
-            if not place.exists():
-                create_private(place, cls.generate().dump().encode() + b"\n")
-        except (FileExistsError, NotADirectoryError) as error:
-            raise StoreUnavailableError(
-                f"the key file {place} cannot be made: a part of its path is no folder"
-            ) from error
-        except OSError as error:
-            raise StoreUnavailableError(f"the key file {place} cannot be made: {error.strerror}") from error
-
-    @classmethod
-    def _from_bare(cls, key: bytes) -> Self:
-        key_id = _derived(key, b"asyncauth key id", 4).hex()
-        return cls(((key_id, key),), _derived(key, b"asyncauth names", _SIZE))
-
-    def __repr__(self) -> str:
-        return f"KeyRing({', '.join(self.ids)})"
-
-
-@final
-@attrs.frozen
-class KeyFile:
-    """A key ring that is read when it is first needed.
-
-    Attributes:
-        path: See `KeyRing.from_file`.
-        create: See `KeyRing.from_file`.
-    """
-
-    path: Path
-    create: bool = False
 
     async def load(self) -> KeyRing:
-        """Read the file off the event loop. Errors are those of `KeyRing.from_file`."""
-        return await asyncio.to_thread(KeyRing.from_file, self.path, create=self.create)
+        """Return the ring. Its `names` never change.
+
+        Raises:
+            ConfigurationError: Somebody has to change something first.
+            StoreUnavailableError: It may work later. Any error that is not of asyncauth's tree counts
+                as this one, and its text is not shown.
+
+        It must not block the event loop, and may be called from several event loops. A load that takes
+        more than 30 s is cancelled; a caller's cancellation or timeout does not reach it.
+        """
+        ...
 
 
 def find_keys(
-    key: KeyRing | str | None = None,
+    key: KeyRing | KeySource | str | None = None,
     key_file: str | os.PathLike[str] | None = None,
     *,
     create_key: bool = False,
-) -> KeyRing | KeyFile:
+) -> KeyRing | KeySource:
     """Say where a store's key ring comes from. No file is touched.
 
-    The first that there is: `key`, `key_file`, the environment variable `ASYNCAUTH_KEY`, the file
-    `asyncauth/key` in the user's configuration folder.
+    The first that there is: `key`, `key_file`, the environment variable `ASYNCAUTH_KEY`, the variables
+    `ASYNCAUTH_PASSPHRASE` and `ASYNCAUTH_SALT`, the file `asyncauth/key` in the user's configuration folder.
 
     Args:
-        key: The ring, or its text.
+        key: The ring, its text, or where to load it from.
         key_file: A file that holds the text; see `KeyRing.from_file`.
         create_key: Make the file, at first use, if it is not there.
 
@@ -212,45 +63,18 @@ def find_keys(
         raise ConfigurationError("pass key= or key_file=, not both")
     if isinstance(key, str):
         return KeyRing.parse(key)
-    if isinstance(key, KeyRing):
+    if isinstance(key, KeyRing | KeySource):
         return key
     if key is not None:
-        raise ConfigurationError(f"key= is a KeyRing or its text, not {type(key).__name__}")
+        raise ConfigurationError(f"key= is a KeyRing or its text, not {type(key).__name__}; or a KeySource")
     if key_file is not None:
         return KeyFile(Path(key_file), create_key)
+    return _from_environment() or KeyFile(user_config_path("asyncauth") / "key", create_key)
+
+
+def _from_environment() -> KeyRing | KeySource | None:
     if os.environ.get(ENVIRONMENT):
         return KeyRing.from_env()
-    return KeyFile(user_config_path("asyncauth") / "key", create_key)
-
-
-def _entries(text: str) -> Iterator[tuple[str, bytes]]:
-    seen: set[str] = set()
-    for number, entry in enumerate(text.split(","), 1):
-        name, _, key = entry.strip().partition(":")
-        # The message counts instead of quoting: with a colon forgotten, the name is the key.
-        if not KEY_ID.fullmatch(name) or not _TEXT.fullmatch(key):
-            raise ConfigurationError(
-                f"entry {number} of the key ring is not <id>:<32 bytes in base64url>;"
-                " KeyRing.generate().dump() makes a ring"
-            )
-        if name in seen:
-            raise ConfigurationError(f"entry {number} of the key ring repeats an earlier id")
-        seen.add(name)
-        yield name, _decode(key)
-
-
-def _derived(key: bytes, purpose: bytes, size: int) -> bytes:
-    return HKDF(SHA256(), size, salt=None, info=purpose).derive(key)
-
-
-def _new_key() -> tuple[str, bytes]:
-    # A random id, not a count: two people who rotate the same ring make two ids.
-    return secrets.token_hex(4), secrets.token_bytes(_SIZE)
-
-
-def _encode(key: bytes) -> str:
-    return urlsafe_b64encode(key).rstrip(b"=").decode("ascii")
-
-
-def _decode(text: str) -> bytes:
-    return urlsafe_b64decode(text.rstrip("=") + "=")
+    if os.environ.get(PASSPHRASE):
+        return Passphrase.from_env()
+    return None

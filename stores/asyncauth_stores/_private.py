@@ -2,28 +2,55 @@
 
 import os
 import secrets
-import stat
 from contextlib import suppress
 from pathlib import Path
 
-from asyncauth._errors import InsecureStoreError
+from asyncauth._clock import SYSTEM_CLOCK
+from asyncauth_stores._file_disk import make_folder, replace, sync_folder, write_new
+from asyncauth_stores._file_trust import check_file
 
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_OLD = 60.0
 
 
-def create_private(path: Path, data: bytes) -> None:
-    """Write a new file with mode 0600; one that is there already stays as it is."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+def create_private(path: Path, data: bytes) -> bool:
+    """Write a new file with mode 0600; one that is there already stays as it is.
+
+    Returns:
+        Whether this call made it.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    make_folder(path.parent)
+    draft = _new_draft(path)
     try:
-        _write(draft, data)
+        write_new(draft, data)
         # A link, unlike a rename, never replaces: of several processes the first wins, and
         # nobody can read half a file.
-        with suppress(FileExistsError):
-            os.link(draft, path)
-        _sync_folder(path.parent)
+        made = _linked(draft, path)
+        # Or the machine may forget, at a loss of power, a key that already sealed something.
+        sync_folder(path.parent)
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+    return made
+
+
+def _linked(draft: Path, path: Path) -> bool:
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    return True
+
+
+def replace_private(path: Path, data: bytes) -> None:
+    """Replace a file, at once; who reads meanwhile finds the old content or the new.
+
+    Raises:
+        OSError: It cannot be replaced; the old content is still there.
+    """
+    replace(path, _new_draft(path), data)
 
 
 def read_private(path: Path) -> bytes:
@@ -34,28 +61,37 @@ def read_private(path: Path) -> bytes:
         OSError: It cannot be read.
     """
     with path.open("rb") as file:
-        # Of the open file: the path may name another one by now.
-        facts = os.fstat(file.fileno())
-        if facts.st_uid != os.geteuid():
-            raise InsecureStoreError(f"{path} belongs to another user: chown {os.geteuid()} {path}")
-        if facts.st_mode & _OTHERS:
-            mode = stat.S_IMODE(facts.st_mode)
-            raise InsecureStoreError(f"{path} is open to other users (mode {mode:04o}): chmod 600 {path}")
+        check_file(path, file.fileno())
+        if os.fstat(file.fileno()).st_nlink > 1:
+            _sweep_twins(path)
         return file.read()
 
 
-def _write(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
+def _sweep_twins(path: Path) -> None:
+    """Remove the second name that a process left which was killed as it made the file."""
+    with suppress(OSError):  # it may be somebody else's link, in a folder that is not listed
+        for draft in _drafts(path):
+            if draft.samefile(path):
+                draft.unlink()
 
 
-def _sync_folder(path: Path) -> None:
-    # Or the machine may forget, at a loss of power, a key that already sealed something.
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _new_draft(path: Path) -> Path:
+    for left in _drafts(path):
+        if _is_old(left):  # of a process that was killed
+            left.unlink(missing_ok=True)
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+
+
+def _is_old(draft: Path) -> bool:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return SYSTEM_CLOCK.wall() - draft.lstat().st_mtime > _OLD
+    except FileNotFoundError:
+        return False
+
+
+def _drafts(path: Path) -> list[Path]:
+    return [
+        found
+        for found in path.parent.iterdir()
+        if found.name.startswith(f".{path.name}.") and len(found.name) == len(path.name) + 18
+    ]

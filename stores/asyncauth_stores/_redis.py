@@ -8,22 +8,26 @@ import secrets
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, final
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
 from asyncauth._errors import (
     ClosedError,
     ConfigurationError,
     NotReplicatedError,
+    StoreUnavailableError,
     WriteConflictError,
 )
+from asyncauth._loop_end import LoopEnd
 from asyncauth.abc import Snapshot, TokenStore
 from asyncauth_stores._forks import renew_in_children
-from asyncauth_stores._redis_link import Link, Script, checked_url, client_for, place_of, shown, translated
+from asyncauth_stores._redis_link import Link, link_over, link_to, place_of
+from asyncauth_stores._redis_script import READ, WRITE
+from asyncauth_stores._redis_server import FirstLook
+from asyncauth_stores._redis_url import Target, target_of
 
-_READ = Script.load("read.lua")
-_WRITE = Script.load("write.lua")
 _VERSION_SIZE = 32
 _CLOSE = 2.0
 """Seconds for another event loop to close its connections."""
@@ -39,19 +43,18 @@ _log = logging.getLogger("asyncauth.stores.redis")
 class PlainRedisStore(TokenStore):
     """Keeps each record under one Redis key, as it is given: seal what must not be read.
 
-    For one server, Redis 6.2 or Valkey 7.2 and later. The key is `<namespace>:{<name>}`, and its channel
-    `<namespace>:{<name>}:changed`. Waiting tasks are woken by the server, through one connection for
-    all of them.
+    The key is `<namespace>:{<name>}`, and its channel `<namespace>:{<name>}:changed`. Waiting tasks are woken
+    by the server, through one connection for all of them (of a Cluster, to each server that has such a key).
 
     Made from a URL, one object may be used from several event loops and threads at once, and on both
-    sides of a fork, and needs no loop to be made. A ready-made client belongs to the loop that first uses
-    it, stays the caller's to close, and should have `socket_timeout=None`: with a time-out, redis-py may
-    swallow cancellations.
+    sides of a fork, and needs no loop to be made. So may one made from a `RedisCluster`, whose settings are
+    taken over. Any other ready-made client belongs to the loop that first uses it, stays the caller's to
+    close, and should have `socket_timeout=None`: with a time-out, redis-py may swallow cancellations.
 
     Without permission for `INFO` it is not noticed when a fail-over lost writes; a warning says so.
 
     Args:
-        server: A URL (`redis://`, `rediss://`, `unix://`), or a client that does not decode responses.
+        server: A URL (see `asyncauth_stores.redis`), or a client that does not decode responses.
         namespace: One application's part of the server: letters, digits and `_.:/-`.
         replicas: How many replicas a write that asks for it must have reached.
         replica_timeout: Seconds to wait for them; less than the policy's `store_timeout`.
@@ -62,7 +65,7 @@ class PlainRedisStore(TokenStore):
 
     def __init__(
         self,
-        server: str | Redis,
+        server: str | Redis | RedisCluster,
         *,
         namespace: str = "asyncauth",
         replicas: int = 0,
@@ -76,11 +79,16 @@ class PlainRedisStore(TokenStore):
                 f"replicas={replicas} must be >= 0 and replica_timeout={replica_timeout:g} s more than 0 s"
             )
         self.namespace = namespace
-        self._server = checked_url(server) if isinstance(server, str) else _checked_client(server)
+        self._server: Target | Redis | RedisCluster = (
+            target_of(server) if isinstance(server, str) else _checked_client(server)
+        )
         self._replicas = replicas
         self._replica_timeout = math.ceil(replica_timeout * 1000)
         self._links: dict[asyncio.AbstractEventLoop, Link] = {}
+        self._ends: dict[asyncio.AbstractEventLoop, LoopEnd] = {}
+        self._home: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._look = FirstLook()
         self._warned = False
         self._orphaned = False
         renew_in_children(self)
@@ -90,17 +98,22 @@ class PlainRedisStore(TokenStore):
 
         Not even closed: that would take them off the event loop's selector, which both processes share.
         """
-        _inherited.append(self._links)
-        self._orphaned = self._orphaned or (bool(self._links) and not isinstance(self._server, str))
-        self._links = {}
+        _inherited.extend((self._links, self._ends))
+        self._orphaned = self._home is not None
+        self._links, self._ends = {}, {}
 
     def __del__(self) -> None:
         # Without an attribute, the arguments were refused.
         if getattr(self, "_links", None):
             warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=1, source=self)
 
+    def __reduce__(self) -> "str | tuple[Any, ...]":
+        if not isinstance(self._server, Target):
+            raise TypeError("a ready-made Redis client stays in its process: make the store from a URL")
+        return super().__reduce__()
+
     def __repr__(self) -> str:
-        place = shown(self._server) if isinstance(self._server, str) else place_of(self._server)
+        place = self._server.shown if isinstance(self._server, Target) else place_of(self._server)
         return f"PlainRedisStore({place!r}, namespace={self.namespace!r})"
 
     async def read(self, name: str) -> Snapshot:
@@ -109,8 +122,11 @@ class PlainRedisStore(TokenStore):
         Raises:
             StoreUnavailableError: The server cannot be reached, or refuses.
         """
-        stored, now, history = await self._link().call(_READ, self._key(name))
-        return self._snapshot(stored, now, history)
+        note = self._link().noting(self._channel(name))
+        stored, now, history = await self._link().call(READ, self._key(name))
+        found = self._snapshot(stored, now, history)
+        note(found.version)
+        return found
 
     async def write(
         self,
@@ -136,13 +152,21 @@ class PlainRedisStore(TokenStore):
             b"" if value is None else version.encode("ascii") + value,
             "" if keep is None else str(max(math.ceil(keep * 1000), 1)),
             self._channel(name) if wake else "",
+            "1" if self._link().sharded else "",
         )
         wanted = self._replicas if replicated else 0
-        answer, reached = await self._write(self._key(name), arguments, wanted)
+        note = self._link().noting(self._channel(name))
+        answer, reached = await self._link().call_replicated(
+            wanted, self._replica_timeout, WRITE, self._key(name), *arguments
+        )
         done, stored, now, history = answer
         if not done:
-            raise WriteConflictError(self._snapshot(stored, now, history))
+            self._believe(reached, wanted)
+            found = self._snapshot(stored, now, history)
+            note(found.version)
+            raise WriteConflictError(found)
         written = Snapshot(value=value, version=version, now=now, incarnation=self._incarnation(history))
+        note(version)
         if reached < wanted:
             raise NotReplicatedError(f"{reached} of {wanted} replicas have the write", written)
         return written
@@ -155,15 +179,19 @@ class PlainRedisStore(TokenStore):
         Raises:
             StoreUnavailableError: The server cannot be reached, or refuses.
         """
-        link = self._link()
         with suppress(TimeoutError):
-            async with asyncio.timeout(timeout), link.subscriber.listen(self._channel(name)) as listener:
-                # Subscribe, then read, then wait: what is written before the read is seen by it, and
-                # what is written after it rings.
-                await listener.ready()
-                while (await self.read(name)).version == since:
-                    if await listener.rung():
-                        return
+            async with asyncio.timeout(timeout):
+                while not await self._rung(name, since):
+                    pass
+
+    async def _rung(self, name: str, since: str) -> bool:
+        """Listen until the version may differ from `since`; false if it is time to look again."""
+        async with self._link().listen(self._key(name), self._channel(name)) as listener:
+            # Subscribe, read, wait: what is written before the read is seen, and what is written after it
+            # rings. What was read while subscribed need not be read again.
+            await listener.ready()
+            stands = listener.knows(since) or (await self.read(name)).version == since
+            return not stands or await listener.rung()
 
     async def keys(self) -> AsyncIterator[str]:
         """Iterate over the names of all records of the namespace.
@@ -171,16 +199,13 @@ class PlainRedisStore(TokenStore):
         Raises:
             StoreUnavailableError: The server cannot be reached, or refuses.
         """
-        link = self._link()
         prefix = f"{self.namespace}:{{".encode()
         seen: set[bytes] = set()
-        found = link.client.scan_iter(match=prefix + b"*}", count=1000)
-        with translated(link.place):
-            async for key in found:
-                # SCAN may name a key twice.
-                if key not in seen:
-                    seen.add(key)
-                    yield key[len(prefix) : -1].decode()
+        async for key in self._link().scan(prefix + b"*}"):
+            # SCAN may name a key twice, and so may two servers while its slot moves.
+            if key not in seen:
+                seen.add(key)
+                yield key[len(prefix) : -1].decode()
 
     async def aclose(self) -> None:
         """Close the connections of all event loops. A ready-made client stays open."""
@@ -188,20 +213,22 @@ class PlainRedisStore(TokenStore):
         self._closed = True
         here = asyncio.get_running_loop()
         while self._links:
-            loop, link = self._links.popitem()
+            loop = next(iter(self._links))
             if loop is here:
-                await link.aclose()
+                await self._end(loop)
             elif loop.is_running():
-                closing = asyncio.run_coroutine_threadsafe(link.aclose(), loop)
+                closing = asyncio.run_coroutine_threadsafe(self._end(loop), loop)
                 # A loop that is about to end may never run it.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_CLOSE):
                         await asyncio.wrap_future(closing)
+            self._links.pop(loop, None)
 
-    async def _write(self, key: str, arguments: tuple[str | bytes, ...], wanted: int) -> tuple[Any, int]:
-        if not wanted:
-            return await self._link().call(_WRITE, key, *arguments), 0
-        return await self._link().call_replicated(wanted, self._replica_timeout, _WRITE, key, *arguments)
+    async def _end(self, loop: asyncio.AbstractEventLoop) -> None:
+        link, end = self._links.pop(loop, None), self._ends.pop(loop, None)
+        if link is not None and end is not None:
+            await link.aclose()
+            end.over()
 
     def _link(self) -> Link:
         loop = asyncio.get_running_loop()
@@ -213,24 +240,35 @@ class PlainRedisStore(TokenStore):
             raise ClosedError("the Redis store was closed")
         for other in list(self._links):
             if other.is_closed():
-                del self._links[other]
-        link = self._links[loop] = self._linked()
-        return link
+                # Another thread's loop may do the same.
+                self._links.pop(other, None)
+                self._ends.pop(other, None)
+        self._links[loop] = self._linked(loop)
+        self._ends[loop] = LoopEnd(partial(self._end, loop))
+        return self._links[loop]
 
-    def _linked(self) -> Link:
-        if isinstance(self._server, str):
-            client = client_for(self._server)
-            return Link(client, owned=True, place=place_of(client))
+    def _linked(self, loop: asyncio.AbstractEventLoop) -> Link:
+        if isinstance(self._server, Target):
+            return link_to(self._server, self.namespace, self._look)
         if self._orphaned:
             raise ConfigurationError(
                 "this Redis client was used before a fork: make the client and the store in the child, or the"
                 " store from a URL"
             )
-        if self._links:
+        if self._home not in {None, loop}:
             raise ConfigurationError(
                 "a ready-made Redis client works in one event loop only: make the store from a URL"
             )
-        return Link(self._server, owned=False, place=place_of(self._server))
+        self._home = loop
+        return link_over(self._server, self.namespace, self._look)
+
+    def _believe(self, reached: int, wanted: int) -> None:
+        # PROTOCOL.md, 7: one that was cut off from its replicas may have been replaced, what it holds undone.
+        if reached < wanted:
+            raise StoreUnavailableError(
+                f"Redis has another record, but reaches {reached} of its {wanted} replicas: it may not be the"
+                " primary any more"
+            )
 
     def _key(self, name: str) -> str:
         # The braces make a record and whatever else bears its name share a slot.
@@ -256,7 +294,7 @@ class PlainRedisStore(TokenStore):
         return "" if history is None else history.decode("ascii")
 
 
-def _checked_client(client: Redis) -> Redis:
-    if client.connection_pool.connection_kwargs.get("decode_responses"):
+def _checked_client(client: Redis | RedisCluster) -> Redis | RedisCluster:
+    if client.get_encoder().decode_responses:
         raise ConfigurationError("a Redis client with decode_responses=False is needed")
     return client

@@ -1,16 +1,22 @@
-"""One subscriber connection that wakes any number of waiting tasks."""
+"""One subscriber connection to a server, which wakes any number of waiting tasks."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from typing import Final, final
 
 import attrs
-from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import AbstractConnection
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import RedisError
+from redis.crc import key_slot
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import MovedError, RedisError, ResponseError
+
+from asyncauth_stores._redis_connection import taken_from
+from asyncauth_stores._redis_errors import Place
 
 _POLL: Final = 1.0
 """Seconds between looks while the channel is down (PROTOCOL.md, section 8)."""
@@ -18,33 +24,53 @@ _GRACE: Final = 5.0
 """Seconds that a channel stays subscribed without a waiter: most waiters come back at once."""
 _CONNECT: Final = 5.0
 """Seconds for a connection to come about."""
+_PROBE: Final = 5.0
+"""Seconds between questions whether the server is still there. A frozen one, or a cut line, says nothing."""
 
 _log = logging.getLogger("asyncauth.stores.redis")
 
 
 @final
 @attrs.define(eq=False)
-class _Channel:
+class Channel:
     """What is known of one channel.
 
     Attributes:
         live: Whether the server has confirmed the subscription.
         settled: Set once it is known whether the channel is live.
         bells: One for each waiter.
+        rings: How often they rang.
+        heard: The version that the last message named.
+        seen: A version that was stored, and `rings` when that was known; a later ring makes it doubtful.
     """
 
     live: bool = False
     settled: asyncio.Event = attrs.field(factory=asyncio.Event)
     bells: set[asyncio.Event] = attrs.field(factory=set)
+    rings: int = 0
+    heard: str = ""
+    seen: tuple[str, int] = ("", -1)
 
     def settle(self, *, live: bool) -> None:
         self.live = live
         self.settled.set()
-        self.ring()
+        self.ring("")
 
-    def ring(self) -> None:
+    def ring(self, version: str) -> None:
+        known = bool(version) and self.seen == (version, self.rings)
+        self.rings += 1
+        self.heard = version
+        if known:
+            self.seen = (version, self.rings)
         for bell in self.bells:
             bell.set()
+
+    def saw(self, version: str, rings: int) -> None:
+        """Remember what was stored, for an answer to a question of when there had been so many rings."""
+        # A write's own message may be faster than its answer.
+        own = self.rings == rings + 1 and self.heard == version
+        if self.live and (self.rings == rings or own):
+            self.seen = (version, self.rings)
 
 
 @final
@@ -52,13 +78,17 @@ class _Channel:
 class Listener:
     """One waiter on one channel: `ready`, then read, then `rung`."""
 
-    _channel: _Channel
+    channel: Channel
     bell: asyncio.Event = attrs.field(factory=asyncio.Event)
 
     async def ready(self) -> None:
         """Wait until no later message is missed, or it is known that messages do not come."""
-        await _within(_POLL, self._channel.settled)
+        await _within(_POLL, self.channel.settled)
         self.bell.clear()
+
+    def knows(self, version: str) -> bool:
+        """Tell whether this version is stored for all that is known, so that the next ring is waited for."""
+        return self.channel.live and self.channel.seen == (version, self.channel.rings)
 
     async def rung(self) -> bool:
         """Wait for a message, or for the channel to go or come back: it is time to look.
@@ -66,7 +96,7 @@ class Listener:
         Returns:
             False if it is time to look because the channel is down.
         """
-        return await _within(None if self._channel.live else _POLL, self.bell)
+        return await _within(None if self.channel.live else _POLL, self.bell)
 
 
 @final
@@ -74,23 +104,34 @@ class Subscriber:
     """Keeps one connection subscribed to exactly the channels that somebody listens to.
 
     Waiters say what they want, and a task of the subscriber's own speaks to the server: a waiter's
-    cancellation never cuts a command in half. There is a connection only while it is needed.
+    cancellation never cuts a command in half. There is a connection only while it is needed. It is not
+    a `PubSub` of redis-py's, which connects again behind one's back, and subscribes to channels of
+    several slots in one command.
 
     Args:
-        client: Gives the connection. For one event loop.
+        pool: Gives the connection. For one event loop.
+        place: How messages name the server.
+        lost: Called when the connection broke, or a channel went to another server.
+        sharded: Whether channels belong to the server of their slot, where servers know that (Redis 7).
     """
 
-    def __init__(self, client: Redis) -> None:
-        self._client = client
-        self._channels: dict[bytes, _Channel] = {}
+    def __init__(
+        self, pool: ConnectionPool, place: Place, lost: Callable[[], None], *, sharded: bool = False
+    ) -> None:
+        self._pool = pool
+        self._place = place
+        self._lost = lost
+        self._sharded = sharded
+        self._channels: dict[bytes, Channel] = {}
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
+        self._answered = True
 
     @asynccontextmanager
     async def listen(self, name: str) -> AsyncIterator[Listener]:
         """Return a listener on a channel, which is kept subscribed until the context ends."""
-        channel = self._channels.setdefault(name.encode(), _Channel())
+        channel = self._channels.setdefault(name.encode(), Channel())
         listener = Listener(channel)
         channel.bells.add(listener.bell)
         self._start()
@@ -121,11 +162,11 @@ class Subscriber:
         backoff = ExponentialWithJitterBackoff(cap=_POLL, base=_POLL / 20)
         while self._channels:
             try:
-                async with self._client.pubsub() as connection:
+                async with taken_from(self._pool, _CONNECT) as connection:
                     await self._serve(connection)
             # Whatever broke, the next connection starts from nothing: there is no half-known state.
-            except* (RedisError, OSError):
-                self._note_failure()
+            except* (RedisError, OSError) as errors:
+                self._note_failure(errors)
             finally:
                 # Messages may be lost from here on: everybody looks again.
                 for channel in self._channels.values():
@@ -133,46 +174,104 @@ class Subscriber:
             if self._failures:
                 await asyncio.sleep(backoff.compute(self._failures))
 
-    async def _serve(self, connection: PubSub) -> None:
-        asked = dict(self._channels)
-        async with asyncio.timeout(_CONNECT):
-            await connection.subscribe(*asked)
-        async with asyncio.TaskGroup() as both:
-            hearing = both.create_task(self._hear(connection))
-            await self._ask(connection, asked)
-            hearing.cancel()
+    async def _serve(self, connection: AbstractConnection) -> None:
+        self._answered = True
+        try:
+            async with asyncio.TaskGroup() as both:
+                hearing = both.create_task(self._hear(connection))
+                await self._ask(connection)
+                hearing.cancel()
+        finally:
+            await connection.disconnect(nowait=True)
 
-    async def _ask(self, connection: PubSub, asked: dict[bytes, _Channel]) -> None:
+    async def _ask(self, connection: AbstractConnection) -> None:
         """Keep the server's subscriptions equal to the channels, until there are none."""
+        loop = asyncio.get_running_loop()
+        probe_at = loop.time() + _PROBE
+        asked: dict[bytes, Channel] = {}
         while self._channels:
-            await self._wanted.wait()
-            self._wanted.clear()
             # A channel that was forgotten and came back is another object, and asked for again.
             new = [name for name, channel in self._channels.items() if asked.get(name) is not channel]
             gone = asked.keys() - self._channels.keys()
             asked = dict(self._channels)
-            if gone:
-                await connection.unsubscribe(*gone)
-            if new:
-                await connection.subscribe(*new)
+            await self._say(connection, "UNSUBSCRIBE", gone)
+            await self._say(connection, "SUBSCRIBE", new)
+            await _within(probe_at - loop.time(), self._wanted)
+            self._wanted.clear()
+            if loop.time() >= probe_at:
+                probe_at = loop.time() + _PROBE
+                await self._probe(connection)
 
-    async def _hear(self, connection: PubSub) -> None:
+    async def _say(self, connection: AbstractConnection, verb: str, names: Collection[bytes]) -> None:
+        """Send what concerns some channels; of sharded ones each for itself: their slots may differ."""
+        if names:
+            commands: list[list[str | bytes]] = [[verb, *names]]
+            if self._sharded:
+                commands = [[f"S{verb}", name] for name in names]
+            packed = connection.pack_commands(commands)
+            await connection.send_packed_command(packed, check_health=False)
+
+    async def _probe(self, connection: AbstractConnection) -> None:
+        if not self._answered:
+            raise RedisConnectionError from TimeoutError()
+        self._answered = False
+        await connection.send_command("PING", check_health=False)
+
+    async def _hear(self, connection: AbstractConnection) -> None:
         while True:
-            message = await connection.get_message(timeout=None)
-            channel = None if message is None else self._channels.get(message["channel"])
-            if message is None or channel is None:
-                continue
-            if message["type"] == "message":
-                channel.ring()
+            try:
+                heard = await connection.read_response(
+                    timeout=math.inf, disconnect_on_error=False, push_request=True
+                )
+            except MovedError as error:
+                self._lose(error.slot_id)
+            except ResponseError as error:
+                if "unknown command" not in str(error):
+                    raise
+                await self._go_unsharded(connection)
             else:
-                # Also when a ready-made client has reconnected by itself: all are confirmed again.
-                channel.settle(live=message["type"] == "subscribe")
-                self._failures = 0
+                self._answered = True
+                if isinstance(heard, list):
+                    self._heed(*heard)
 
-    def _note_failure(self) -> None:
+    def _heed(self, kind: bytes, name: bytes, told: object = None) -> None:
+        channel = self._channels.get(name)
+        if channel is None:
+            return
+        if kind in {b"message", b"smessage"}:
+            channel.ring(told.decode("latin-1") if isinstance(told, bytes) else "")
+        elif kind in {b"subscribe", b"ssubscribe"}:
+            channel.settle(live=True)
+            self._failures = 0
+        elif channel.live:
+            # Not asked for: its slot went to another server.
+            self._lose(key_slot(name))
+
+    def _lose(self, slot: int) -> None:
+        """Let go of channels that are another server's now; who waits for them looks there."""
+        self._lost()
+        for name in [name for name in self._channels if key_slot(name) == slot]:
+            self._channels.pop(name).settle(live=False)
+
+    async def _go_unsharded(self, connection: AbstractConnection) -> None:
+        if self._sharded:
+            self._sharded = False
+            await self._say(connection, "SUBSCRIBE", list(self._channels))
+
+    def _note_failure(self, errors: BaseExceptionGroup[Exception]) -> None:
         if not self._failures:
-            _log.warning("no wake-up channel to Redis: looking every %g s until it is back", _POLL)
+            reason = next(self._place.explained(error) for error in _leaves(errors))
+            _log.warning("no wake-up channel, looking every %g s until it is back: %s", _POLL, reason)
         self._failures += 1
+        self._lost()
+
+
+def _leaves(errors: BaseExceptionGroup[Exception]) -> Iterable[Exception]:
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 async def _within(seconds: float | None, event: asyncio.Event) -> bool:

@@ -1,81 +1,40 @@
-"""A Redis client for one event loop, its errors in our words, and the scripts that it runs."""
+"""What one store has in one event loop: its servers, and the scripts that it runs on them."""
 
 import asyncio
-import hashlib
-import os
-import re
-import socket
-import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pkgutil import get_data
-from typing import Any, Final, Self, final
-from urllib.parse import parse_qsl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final, final
+from weakref import WeakValueDictionary
 
 import attrs
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.connection import parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.maint_notifications import MaintNotificationsConfig
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.exceptions import NoScriptError
 
-from asyncauth._errors import ConfigurationError, StoreUnavailableError
-from asyncauth._open import split_url
-from asyncauth_stores._redis_channel import Subscriber
+from asyncauth_stores._redis_channel import Channel, Listener
+from asyncauth_stores._redis_cluster import ClusterServers
+from asyncauth_stores._redis_errors import Place
+from asyncauth_stores._redis_script import Script
+from asyncauth_stores._redis_sentinel import SentinelServers
+from asyncauth_stores._redis_server import FirstLook, Maker, OneServer, Server, Servers, Talk
+from asyncauth_stores._redis_url import Target, connection_settings, named
 
-_CONNECTIONS = 8
+_CONNECTIONS: Final = 8
 """Commands under way at once. More do not help: a server runs one script after the other."""
-
-URL_OPTIONS: Final = frozenset(
-    {
-        "db",
-        "username",
-        "password",
-        "client_name",
-        "ssl_ca_certs",
-        "ssl_ca_path",
-        "ssl_certfile",
-        "ssl_keyfile",
-        "ssl_check_hostname",
-        "ssl_cert_reqs",
-    }
+_PAGE: Final = 1000
+_SETTINGS: Final = (
+    "credential_provider",
+    "username",
+    "password",
+    "client_name",
+    "encoding",
+    "encoding_errors",
+    "socket_keepalive_options",
+    "protocol",
+    "connection_class",
 )
-"""What may stand in a Redis URL's query besides a store's own options; redis-py documents them."""
-
-# What a server answers first when it refuses, and what to do. The rest of its text is not shown:
-# servers that do not know a command quote its arguments, a password among them.
-_ADVICE = {
-    "NOAUTH": "it asks for a password: put one into the URL",
-    "WRONGPASS": "it refuses the user or password of the URL",
-    "NOPERM": "the user may not do this: allow +eval +evalsha +get +set +del +time +publish +subscribe +scan,"
-    " the namespace's keys and its channels",
-    "READONLY": "it is a read-only replica: connect to the primary",
-    "OOM": "its memory is full",
-    "LOADING": "it is still loading its data",
-    "WRONGTYPE": "something else than a record lies under the record's key: remove it",
-    "MISCONF": "it cannot save to its disk, and takes no writes until it can",
-    "DENIED": "it is in protected mode, for its own machine only: give it a password",
-    "DB index": "it has no database of this number: see the end of the URL",
-}
-
-
-@final
-@attrs.frozen
-class Script:
-    """A Lua script that is sent once, and called by its hash from then on."""
-
-    text: str
-    sha: str
-
-    @classmethod
-    def load(cls, name: str) -> Self:
-        """Return a script of this package's `lua` folder."""
-        data = get_data("asyncauth_stores", f"lua/{name}")
-        assert data is not None  # noqa: S101 - every loader of files has it
-        return cls(data.decode("ascii"), hashlib.sha1(data, usedforsecurity=False).hexdigest())
+"""What is taken over from a ready-made client of a Cluster, besides what its TLS needs."""
 
 
 @final
@@ -84,20 +43,15 @@ class Link:
     """What one store has in one event loop.
 
     Attributes:
-        client: Connections belong to the event loop that made them.
-        subscriber: Wakes this loop's waiters.
-        owned: Whether the client is closed with the link.
-        place: How error messages name the server.
+        servers: Connections belong to the event loop that made them.
+        sharded: Whether channels belong to the server of their slot.
+        channels: Those that somebody listens to, or did lately, by name.
     """
 
-    client: Redis
-    owned: bool
-    place: str
-    subscriber: Subscriber = attrs.field(init=False)
+    servers: Servers
+    sharded: bool = False
+    channels: WeakValueDictionary[str, Channel] = attrs.field(init=False, factory=WeakValueDictionary)
     _gate: asyncio.Semaphore = attrs.field(init=False, factory=lambda: asyncio.Semaphore(_CONNECTIONS))
-
-    def __attrs_post_init__(self) -> None:
-        self.subscriber = Subscriber(self.client)
 
     async def call(self, script: Script, key: str, *args: str | bytes) -> Any:
         """Run a script on one key.
@@ -106,151 +60,106 @@ class Link:
             StoreUnavailableError: The server cannot be reached, or refuses.
         """
         async with self._gate:
-            with translated(self.place):
-                try:
-                    return await self.client.evalsha(script.sha, 1, key, *args)
-                except NoScriptError:
-                    return await self.client.eval(script.text, 1, key, *args)
+            return await self.servers.run(key, partial(_evaluated, script, key, args))
 
     async def call_replicated(
         self, replicas: int, timeout_ms: int, script: Script, key: str, *args: str | bytes
     ) -> tuple[Any, int]:
-        """Run a script, then wait until replicas have what it wrote.
+        """Run a script, then wait on its connection until replicas have what it wrote.
 
         Returns:
-            The script's result, and how many replicas have it.
+            The script's result, and how many replicas have it, if any were asked for.
         """
-        wait = ("WAIT", replicas, timeout_ms)
+
+        async def job(talk: Talk) -> tuple[Any, int]:
+            answer = await _evaluated(script, key, args, talk)
+            if not replicas:
+                return answer, 0
+            return answer, await talk.say("WAIT", replicas, timeout_ms, patience=timeout_ms / 1000)
+
         async with self._gate:
-            with translated(self.place):
-                try:
-                    answers = await self._together(("EVALSHA", script.sha, 1, key, *args), wait)
-                except NoScriptError:
-                    answers = await self._together(("EVAL", script.text, 1, key, *args), wait)
-        return answers[0], answers[1]
+            return await self.servers.run(key, job)
+
+    @asynccontextmanager
+    async def listen(self, key: str, channel: str) -> AsyncIterator[Listener]:
+        """Return a listener on a channel of a key, at the key's server of this moment."""
+        server = await self.servers.server_of(key)
+        async with server.subscriber.listen(channel) as listener:
+            self.channels[channel] = listener.channel
+            yield listener
+
+    def noting(self, channel: str) -> Callable[[str], None]:
+        """Return what remembers the version that a command found or wrote; call this before sending."""
+        heard = self.channels.get(channel)
+        if heard is None or not heard.live:
+            return lambda _: None
+        return partial(heard.saw, rings=heard.rings)
+
+    async def scan(self, pattern: bytes) -> AsyncIterator[bytes]:
+        """Iterate over the keys of a pattern on all servers; one may come twice."""
+        for server in await self.servers.all():
+            cursor = b"0"
+            while True:
+                cursor, keys = await server.run(partial(_scanned, cursor, pattern))
+                for key in keys:
+                    yield key
+                if cursor == b"0":
+                    break
 
     async def aclose(self) -> None:
-        """End the subscriber, and the client if it is this link's own."""
-        await self.subscriber.aclose()
-        if self.owned:
-            with translated(self.place):
-                await self.client.aclose()
-
-    async def _together(self, *commands: tuple[Any, ...]) -> list[Any]:
-        """Send commands over one connection: WAIT waits for what its own connection wrote."""
-        async with self.client.pipeline(transaction=False) as pipe:
-            for command in commands:
-                pipe.execute_command(*command)
-            # Not raised by redis-py, whose message would quote the command with the value.
-            answers = await pipe.execute(raise_on_error=False)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        return answers
+        """Close what is not somebody else's."""
+        await self.servers.aclose()
 
 
-def checked_url(url: str) -> str:
-    """Return a Redis URL that redis-py can use. Nothing is connected.
-
-    Raises:
-        ConfigurationError: It is none, or has unknown options. The message shows no part of it but
-            the options' names.
-    """
-    unknown = {name for name, _ in parse_qsl(split_url(url).query, keep_blank_values=True)} - URL_OPTIONS
-    if unknown:
-        raise ConfigurationError(f"unknown options in the Redis URL: {', '.join(sorted(unknown))}")
+async def _evaluated(script: Script, key: str, args: tuple[str | bytes, ...], talk: Talk) -> Any:
     try:
-        parse_url(url)
-        _check_database(url)
-    except ValueError:
-        raise ConfigurationError(
-            "this is no Redis URL: redis://host:6379/0, rediss://host:6379/0 or unix:///path/to/socket"
-        ) from None
-    return url
+        return await talk.say("EVALSHA", script.sha, 1, key, *args)
+    except NoScriptError:
+        return await talk.say("EVAL", script.text, 1, key, *args)
 
 
-def _check_database(url: str) -> None:
-    # redis-py takes database 0 for a name, and 12 for "1/2".
-    parts = split_url(url)
-    if parts.scheme != "unix" and not re.fullmatch(r"/?[0-9]*", parts.path):
-        raise ValueError("no number")
+async def _scanned(cursor: bytes, pattern: bytes, talk: Talk) -> tuple[bytes, list[bytes]]:
+    found, keys = await talk.say("SCAN", cursor, "MATCH", pattern, "COUNT", _PAGE)
+    return found, keys
 
 
-def shown(url: str) -> str:
-    """Return a checked URL without the user, the password and the options."""
-    parts = split_url(url)
-    if parts.scheme == "unix":
-        return f"unix://{parts.path}"
-    return f"{parts.scheme}://{parts.hostname or 'localhost'}:{parts.port or 6379}{parts.path}"
+def link_to(target: Target, namespace: str, look: FirstLook) -> Link:
+    """Return what a URL describes, for the running event loop. Nothing is connected yet."""
+    sharded = target.kind == "cluster"
+    maker = Maker(target.settings, namespace, look, sharded)
+    if sharded:
+        return Link(ClusterServers(target.addresses, maker), sharded=True)
+    if target.kind == "sentinel":
+        return Link(SentinelServers(target, maker, Maker(target.sentinel, namespace, look)))
+    return Link(OneServer(maker.server(next(iter(target.addresses), None)), owned=True))
 
 
-def client_for(url: str) -> Redis:
-    """Return a client for the running event loop. Nothing is connected yet."""
-    # The system's probes find a peer that has gone, also for the subscriber, which only listens.
-    probes = {} if split_url(url).scheme == "unix" else {"socket_keepalive": True}
-    pool = ConnectionPool.from_url(
-        url,
-        **probes,
-        # A cancelled command of a client with a time-out of its own may swallow the cancellation.
-        # Callers bound the operations (`RefreshPolicy.store_timeout`).
-        socket_timeout=None,
-        socket_connect_timeout=None,
-        # A write that was sent twice would conflict with itself; who renews, tries again.
-        retry=Retry(NoBackoff(), 0),
-        # Nothing here needs the newer one, which proxies and old servers do not speak.
-        protocol=2,
-        # To tell the server its version, redis-py would search the disk for it in the event loop.
-        driver_info=None,
-        maint_notifications_config=MaintNotificationsConfig(enabled=False),
-    )
-    return Redis.from_pool(pool)
+def link_over(client: Redis | RedisCluster, namespace: str, look: FirstLook) -> Link:
+    """Return the same for a ready-made client, whose connections stay its own."""
+    if isinstance(client, RedisCluster):
+        return _link_like(client, namespace, look)
+    server = Server(client.connection_pool, Place(place_of(client), namespace), look)
+    return Link(OneServer(server, owned=False))
 
 
-def place_of(client: Redis) -> str:
-    """Return how messages name a client's server: host and port, or the socket's path."""
-    facts = client.connection_pool.connection_kwargs
-    return str(facts.get("path") or f"{facts.get('host', 'localhost')}:{facts.get('port', 6379)}")
+def _link_like(client: RedisCluster, namespace: str, look: FirstLook) -> Link:
+    """Return connections of our own, made like a client's: its own send writes again, and cannot WAIT."""
+    facts = {
+        name: value
+        for name, value in client.connection_kwargs.items()
+        if value is not None and (name in _SETTINGS or name.startswith("ssl_"))
+    }
+    seeds = [(node.host, int(node.port)) for node in client.startup_nodes]
+    maker = Maker(connection_settings(facts), namespace, look, sharded=True)
+    return Link(ClusterServers(seeds, maker, client.nodes_manager.remap_host_port), sharded=True)
 
 
-@contextmanager
-def translated(place: str) -> Iterator[None]:
-    """Turn everything that redis-py raises into `StoreUnavailableError`."""
-    try:
-        yield
-    except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-        raise StoreUnavailableError(_message(place, error)) from error
-    except RedisError as error:
-        # Not chained: the text of an answer may quote what was sent.
-        raise StoreUnavailableError(_message(place, error)) from None
-
-
-def _message(place: str, error: Exception) -> str:
-    advice = _ADVICE.get(_code(error))
-    if advice is not None:
-        return f"Redis at {place} refuses: {advice}"
-    if isinstance(error, ResponseError):
-        return f"Redis at {place} answers with an error ({_code(error) or type(error).__name__}): see its log"
-    return f"Redis at {place} cannot be reached ({_cause(error)}): is it running, and is the URL right?"
-
-
-def _cause(error: BaseException) -> str:
-    """Return the operating system's words for what is behind an error; never the server's, or the URL's."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return f"TLS: {cause.reason or type(cause).__name__}"
-        if isinstance(cause, socket.gaierror):
-            return str(cause.strerror)
-        if isinstance(cause, OSError) and cause.errno:
-            return os.strerror(cause.errno)
-        cause = cause.__cause__ or cause.__context__
-    return type(error).__name__
-
-
-def _code(error: Exception) -> str:
-    code: str | None = getattr(error, "status_code", None)
-    text = str(error)
-    if "ACL failure in script" in text or "user executing the script can't" in text:
-        return "NOPERM"
-    # What a script ran into is somewhere in the text.
-    return next((known for known in _ADVICE if known in text), "") if code in {None, "ERR"} else str(code)
+def place_of(client: Redis | RedisCluster) -> str:
+    """Return how messages name a client's server: host and port, the socket's path, or the service."""
+    if isinstance(client, RedisCluster):
+        return ",".join(named((node.host, int(node.port))) for node in client.startup_nodes)
+    pool = client.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        return f"{pool.service_name} (found by Sentinels)"
+    facts = pool.connection_kwargs
+    return str(facts.get("path") or named((facts.get("host", "localhost"), facts.get("port", 6379))))

@@ -28,14 +28,15 @@ class Waiters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[str, set[_Waiter]] = {}
+        # In the order of their coming, which is also that of their waking.
+        self._waiting: dict[str, dict[_Waiter, None]] = {}
 
     @contextmanager
     def waiting(self, name: str, since: str) -> Iterator[asyncio.Event]:
         """Be woken while the context lasts; enter it before comparing with what is stored."""
         waiter = _Waiter(since)
         with self._lock:
-            self._waiting.setdefault(name, set()).add(waiter)
+            self._waiting.setdefault(name, {})[waiter] = None
         try:
             yield waiter.woken
         finally:
@@ -44,7 +45,7 @@ class Waiters:
 
     def _remove(self, name: str, waiter: _Waiter) -> None:
         waiters = self._waiting[name]
-        waiters.remove(waiter)
+        del waiters[waiter]
         if not waiters:
             del self._waiting[name]
 

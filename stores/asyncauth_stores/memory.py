@@ -1,19 +1,23 @@
 """`MemoryTokenStore`: tokens shared by the tasks, event loops and threads of one process."""
 
+import logging
 import secrets
 import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any, Self, final
+from typing import Any, NoReturn, Self, final
 
 import attrs
 
 from asyncauth._clock import SYSTEM_CLOCK, Clock
-from asyncauth._errors import WriteConflictError
+from asyncauth._errors import ConfigurationError, WriteConflictError
 from asyncauth._open import made, taken_options
 from asyncauth.abc import Snapshot, TokenStore
 from asyncauth_stores._forks import renew_in_children
 from asyncauth_stores._waiters import Waiters
+
+_log = logging.getLogger("asyncauth.stores.memory")
+_ADVICE = "share them through open_store('file:///...') or open_store('redis://...')"
 
 
 @final
@@ -26,10 +30,15 @@ class _Stored:
 
 @final
 class MemoryTokenStore(TokenStore):
-    """Keeps records in this process' memory; they end with it, and a forked child has copies of its own.
+    """Keeps records in this process' memory; they end with it, and no other process has them.
 
     One object may be used from several event loops and threads at once. It needs no running loop
     to be made, and nothing has to be closed.
+
+    Made before a fork (gunicorn's `--preload`), it begins anew in each child, with a warning: each process
+    logs in for itself, and shares nothing. If it held anything when its process was forked, it refuses
+    every operation in the child with `ConfigurationError`, because two processes would spend the same
+    one-time refresh token. Processes share tokens through a `file://` or `redis://` store. It is not pickled.
 
     Args:
         namespace: One application's part of a shared place.
@@ -41,13 +50,33 @@ class MemoryTokenStore(TokenStore):
         self.namespace = namespace
         self._clock = clock
         self._records: dict[str, _Stored] = {}
-        self.forget_parent()
+        self._forked = False
+        self._start()
         renew_in_children(self)
 
-    def forget_parent(self) -> None:
-        """Have a lock of the child's own, after a fork; the records are a copy from then on."""
+    def _start(self) -> None:
         self._lock = threading.Lock()
         self._waiters = Waiters()
+
+    def forget_parent(self) -> None:
+        """Have a lock of the child's own, after a fork."""
+        self._forked = True
+        self._start()
+
+    def _checked(self) -> None:
+        """Say once what a fork means for tokens in memory."""
+        if not self._forked:
+            return
+        if any(self._living(name) for name in tuple(self._records)):
+            raise ConfigurationError(
+                "this memory store held tokens when its process was forked, and copies must not be used"
+                f" twice: {_ADVICE}, or make the store in the child"
+            )
+        self._forked = False
+        _log.warning("a memory store was forked, and each process has tokens of its own: %s", _ADVICE)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a MemoryTokenStore is one process' own: {_ADVICE}")
 
     def __repr__(self) -> str:
         return f"MemoryTokenStore(namespace={self.namespace!r})"
@@ -67,7 +96,11 @@ class MemoryTokenStore(TokenStore):
         return made(cls, **found | options)
 
     async def read(self, name: str) -> Snapshot:
-        """Return what is stored now. Never fails; cancellation leaves nothing behind."""
+        """Return what is stored now. Cancellation leaves nothing behind.
+
+        Raises:
+            ConfigurationError: It held something when this process was forked; as in every operation.
+        """
         with self._lock:
             return self._snapshot(name)
 
@@ -110,6 +143,7 @@ class MemoryTokenStore(TokenStore):
     async def keys(self) -> AsyncIterator[str]:
         """Iterate over the names of all records that have not run out."""
         with self._lock:
+            self._checked()
             names = [name for name in tuple(self._records) if self._living(name)]
         for name in names:
             yield name
@@ -129,6 +163,7 @@ class MemoryTokenStore(TokenStore):
         return stored
 
     def _snapshot(self, name: str) -> Snapshot:
+        self._checked()
         stored = self._living(name)
         now = int(self._clock.wall() * 1000)
         if stored is None:

@@ -1,15 +1,84 @@
-"""`RedisTokenStore`: tokens shared through one Redis or Valkey server, sealed."""
+"""`RedisTokenStore`: tokens shared through Redis or Valkey, sealed. This page is the guide for who runs them.
+
+Redis 6.2 and later, Valkey 7.2 and later; resp2 or resp3; one server, Sentinel or Cluster.
+
+| URL | connects to |
+|---|---|
+| `redis://user:password@host:6379/0` | one server; user, password, port and database may be left out |
+| `rediss://host:6379/0` | the same over TLS |
+| `unix:///path/to/socket?db=0` | one server on this machine |
+| `redis+sentinel://user:password@h1:26379,h2:26379/service/0` | the primary that Sentinels call `service` |
+| `rediss+sentinel://...` | the same, TLS to Sentinels and servers |
+| `redis+cluster://user:password@h1:6379,h2:6379` | a Cluster, of which some servers are named |
+| `rediss+cluster://...` | the same over TLS |
+
+Special characters in user and password are percent-encoded. User and password are the servers'; Sentinels
+that ask for some have their own options. Options stand in the query:
+
+| option | means |
+|---|---|
+| `namespace` | one application's part of the server; `asyncauth` if not given |
+| `key_file`, `create_key` | where the key ring is; whether to make it |
+| `sealed=0` | no seal: whoever may read the server's memory or disk reads the tokens |
+| `replicas`, `replica_timeout` | on how many replicas what must not get lost has to be; seconds to wait |
+| `sentinel_username`, `sentinel_password` | for the Sentinels |
+| `ssl_ca_certs`, `ssl_ca_path` | the authority to trust, where the system's are not enough |
+| `ssl_certfile`, `ssl_keyfile` | a certificate of our own |
+| `ssl_check_hostname=0`, `ssl_cert_reqs=none` | trust any host, or anybody: only for tests |
+| `protocol=3` | resp3 instead of resp2; nothing depends on it |
+| `db`, `username`, `password`, `client_name` | instead of in the URL's other parts; a name in `CLIENT LIST` |
+
+A ready-made client works too: `Redis`, also one that `Sentinel.master_for` made, and `RedisCluster`, whose
+settings are taken over. See `PlainRedisStore`.
+
+Permissions
+-----------
+A user of its own for each application, for a namespace `app`:
+
+    ACL SETUSER app on >password resetkeys ~app:* resetchannels &app:* -@all +evalsha +eval +get +set +del
+        +time +info +publish +subscribe +unsubscribe +scan +wait +ping +select
+
+and in a Cluster besides
+
+    ACL SETUSER app +cluster|slots +asking +spublish +ssubscribe +sunsubscribe
+
+(the last three from Redis 7 on). A user of Sentinels needs `+sentinel|get-master-addr-by-name`, before
+Redis 7 `+sentinel`. What is missing is named in the error. Two may be missing at a price: without `+info`
+it is not noticed when a fail-over lost writes, without `+subscribe` waiting workers look once a second.
+
+Memory
+------
+A record is a few kilobytes, and goes when its token cannot be of use any more. `maxmemory-policy` has to be
+`noeviction`: others drop tokens when memory is full, and a one-time refresh token that was dropped is lost.
+A warning says so. A server that is full refuses to store, and workers go on with what they have.
+
+Fail-over
+---------
+A new primary is found by itself, as soon as Sentinels or Cluster have one: a worker asks anew after each
+failure, and notices within ten seconds that a server has fallen silent that it only listens to. Messages
+that get lost meanwhile delay nobody for longer than that: who reconnects looks.
+
+Replication of Redis is asynchronous: a fail-over may lose what was just written. Workers recognise it by
+the server's replication id, and one-time refresh tokens are then left alone for a while
+(`RefreshPolicy.quarantine`), until every worker has put back what it knows. With `replicas=1` the two
+writes around the use of a one-time refresh token return only when a replica has them (WAIT), so that there
+is nothing to lose. While too few replicas are in reach, such tokens are not refreshed: ask for fewer than
+there are. For other tokens it makes no difference.
+
+In a Cluster records are spread over all servers, each with its channel in the same slot. A slot that moves
+to another server looks like a fail-over, and harms nothing.
+"""
 
 import os
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
 from asyncauth._open import flag, made, taken_options
 from asyncauth.abc import TokenStore
 from asyncauth_stores._keys import KeyRing, find_keys
 from asyncauth_stores._redis import PlainRedisStore
-from asyncauth_stores._redis_link import URL_OPTIONS
+from asyncauth_stores._redis_url import URL_OPTIONS
 from asyncauth_stores.sealed import SealedTokenStore
 
 __all__ = ["PlainRedisStore", "RedisTokenStore"]
@@ -33,7 +102,7 @@ class RedisTokenStore(SealedTokenStore):
 
     def __init__(
         self,
-        server: str | Redis,
+        server: str | Redis | RedisCluster,
         *,
         key: KeyRing | str | None = None,
         key_file: str | os.PathLike[str] | None = None,
@@ -52,10 +121,7 @@ class RedisTokenStore(SealedTokenStore):
         """Return the store that a URL describes. Nothing is connected or read yet.
 
         Args:
-            url: `redis://user:password@host:6379/0`, `rediss://` for TLS, `unix:///path/to/socket`. Its
-                query may have `namespace`, `key_file`, `create_key`, `replicas`, `replica_timeout`,
-                `sealed=0` for a `PlainRedisStore`, and `db`, `username`, `password`, `client_name`
-                and `ssl_*` as redis-py documents them.
+            url: As the tables of this module describe it.
             options: Arguments of the class, which go before the URL's.
 
         Raises:
