@@ -1,4 +1,4 @@
-"""The README's table of vendors, modes and the tests that show them, as data."""
+"""The README's tables of modes, of faults, and of the tests that show them, as data."""
 
 import ast
 import re
@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 
 _HEAD = "| vendor | mode or trap | test |\n|---|---|---|\n"
+_FAULTS = "| what happens | what you see | test |\n|---|---|---|\n"
 _TEST = re.compile(r"`(test_\w+)::(test_\w+)`")
 _SCHEME = re.compile(r"`(\w+)`")
 
@@ -30,21 +31,34 @@ class Row:
 
 
 def rows_of(readme: str) -> list[Row]:
-    """Return the table's rows.
+    """Return the rows of the table of vendors.
 
     Raises:
         ValueError: There is not one such table, or a row has another form.
     """
-    _, table = readme.split(_HEAD)
+    rows = _rows(readme, _HEAD)
+    wrong = [row for row in rows if not (_SCHEME.fullmatch(row.vendor) or row.vendor == "all")]
+    if wrong:
+        raise ValueError(f"no rows of the table: {wrong}")
+    return [attrs.evolve(row, vendor=row.vendor.strip("`")) for row in rows]
+
+
+def faults_of(readme: str) -> list[Row]:
+    """Return the rows of the table of faults, with each fault in the vendor's place."""
+    return _rows(readme, _FAULTS)
+
+
+def _rows(readme: str, head: str) -> list[Row]:
+    _, table = readme.split(head)
     return [_row(line) for line in table.partition("\n\n")[0].splitlines()]
 
 
 def _row(line: str) -> Row:
-    vendor, mode, test = line.removeprefix("| ").removesuffix(" |").split(" | ")
-    named, shown = _SCHEME.fullmatch(vendor), _TEST.fullmatch(test)
-    if shown is None or not (named or vendor == "all"):
+    first, second, test = line.removeprefix("| ").removesuffix(" |").split(" | ")
+    shown = _TEST.fullmatch(test)
+    if shown is None:
         raise ValueError(f"no row of the table: {line}")
-    return Row(named[1] if named else vendor, mode, shown[1], shown[2])
+    return Row(first, second, shown[1], shown[2])
 
 
 def missing_tests(rows: list[Row], folder: Path) -> list[Row]:

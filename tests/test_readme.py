@@ -14,13 +14,14 @@ import pytest
 
 from asyncauth import AuthScheme, schemes
 from asyncauth.testing.emulators import OAuth2Emulator, SimpliciteEmulator
-from readme_table import missing_tests, rows_of
+from readme_table import faults_of, missing_tests, rows_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 LINKS = re.findall(r"\]\(([^)]+)\)", README)
 ROWS = rows_of(README)
+FAULTS = faults_of(README)
 SCHEMES = {name for name in schemes.__all__ if issubclass(getattr(schemes, name), AuthScheme)}
 
 # What `webbrowser` starts: it goes where it is sent, as a person's browser does.
@@ -72,6 +73,11 @@ async def test_an_example_of_the_readme_runs(number: int, world: dict[str, str],
 
 def test_every_mode_has_a_test_that_is_there() -> None:
     assert missing_tests(ROWS, ROOT / "tests") == []
+
+
+def test_every_fault_has_a_test_that_is_there() -> None:
+    assert len(FAULTS) >= 15
+    assert missing_tests(FAULTS, ROOT / "tests") == []
 
 
 def test_a_renamed_test_or_file_is_missed(tmp_path: Path) -> None:
