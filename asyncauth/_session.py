@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from contextlib import suppress
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self, final
 
@@ -149,11 +148,14 @@ class AuthSession:
         return self._resolve(url)
 
     def _check_loop(self) -> None:
-        with suppress(RuntimeError):  # a request may be made before a loop runs, and awaited in it
-            if asyncio.get_running_loop() is not self._loop:
-                raise ConfigurationError(
-                    "this session is of another event loop, or of the parent process: make one here"
-                )
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # a request may be made before a loop runs, and awaited in it
+        if loop is not self._loop:
+            raise ConfigurationError(
+                "this session is of another event loop, or of the parent process: make one here"
+            )
 
     async def aclose(self) -> None:
         """Close the client session; drain renewals if nobody else uses this store in this loop.

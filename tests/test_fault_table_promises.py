@@ -185,14 +185,17 @@ async def test_nobody_contacts_the_vendor_inside_the_back_off_window(url: str) -
             await fresh.manager.token(fresh.scheme, min_ttl=HOUR)
         cell.mates.remove(fresh)  # by the store's clock the old token has life left: it would try that
         async with asyncio.timeout(5):
-            while (await _store_time(cell)) < failure.retry_at - 200:
-                assert await cell.calls() == {RenewalFailedError}
+            while True:
+                outcome, contacts = await cell.calls(), cell.contacts
+                if await _store_time(cell) >= failure.retry_at:
+                    break  # the calls may have been later than the window
+                assert (outcome, contacts) == ({RenewalFailedError}, tries)
                 await asyncio.sleep(0.05)
-        assert cell.contacts == tries
+        tries = cell.contacts
         cell.vendor.faults.clear()
         while await cell.calls() != {200}:
             await asyncio.sleep(0.05)
-        assert cell.contacts == tries + 1
+        assert cell.contacts > tries
 
     await each(list(ROWS), url, play, retries=0, backoff_first=2, backoff_max=2)
 
