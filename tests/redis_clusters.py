@@ -1,7 +1,6 @@
 """A real Cluster for tests: see redis_topologies.py."""
 
-import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from redis.crc import key_slot
@@ -10,6 +9,7 @@ from redis_servers import RedisServer, free_port, wait_for
 from redis_topologies import FAIL_OVER, Group, asked, info
 
 _SHARDS = 3
+_BUS = 10_000
 
 
 class ClusterSet(Group):
@@ -92,11 +92,19 @@ class ClusterSet(Group):
             server.resume()
             if not server.running:
                 server.start()
-        wait_for(self._complete, "a whole Cluster", FAIL_OVER)
+        self._wait_until_whole()
 
     def primaries(self) -> list[RedisServer]:
         """Return the servers that are primaries now."""
         return [server for server in self.servers if "role:master" in info(server)]
+
+    def _wait_until_whole(self) -> None:
+        try:
+            wait_for(self._complete, "a whole Cluster", FAIL_OVER)
+        except RuntimeError as error:
+            for server in self.servers:
+                error.add_note(f"{info(server)}{asked(server, 'CLUSTER', 'NODES')}")
+            raise
 
     def _complete(self) -> bool:
         states = [info(server) for server in self.servers]
@@ -108,52 +116,43 @@ class ClusterSet(Group):
         )
 
     def _start(self) -> None:
+        # As if they had been a Cluster before: introductions (CLUSTER MEET) get lost on a busy machine.
         for server in self.servers:
+            server.knows(self._nodes(server))
             self._stack.enter_context(server)
-        first, primaries = self.servers[0], self.servers[:_SHARDS]
-        for number, server in enumerate(primaries):
-            slots = range(16384 * number // _SHARDS, 16384 * (number + 1) // _SHARDS)
-            asked(server, "CLUSTER", "ADDSLOTS", *slots)
-        for number, server in enumerate(self.servers):
-            asked(server, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-            asked(first, "CLUSTER", "MEET", "127.0.0.1", server.port)
-        for number, server in enumerate(self.servers[_SHARDS:]):
-            wait_for(_follower(server, primaries[number]), "servers that know each other")
-        wait_for(self._complete, "a whole Cluster", FAIL_OVER)
+        self._wait_until_whole()
+
+    def _nodes(self, myself: "_ClusterServer") -> str:
+        lines = [
+            self._node(number, server, is_myself=server is myself)
+            for number, server in enumerate(self.servers)
+        ]
+        return "\n".join([*lines, f"vars currentEpoch {_SHARDS} lastVoteEpoch 0", ""])
+
+    def _node(self, number: int, server: RedisServer, *, is_myself: bool) -> str:
+        port, shard, mark = server.port, number % _SHARDS, "myself," * is_myself
+        place = f"{number:040x} 127.0.0.1:{port}@{port + _BUS}"
+        if number >= _SHARDS:
+            return f"{place} {mark}slave {shard:040x} 0 0 {shard + 1} connected"
+        first, end = 16384 * shard // _SHARDS, 16384 * (shard + 1) // _SHARDS
+        return f"{place} {mark}master - 0 0 {shard + 1} connected {first}-{end - 1}"
 
 
 class _ClusterServer(RedisServer):
-    """One server of a Cluster: its second port is 10,000 higher."""
+    """One server of a Cluster: the port where it meets the others is 10,000 higher."""
 
     def __init__(self, binary: Path, *options: str) -> None:
         super().__init__(binary, *options)
-        while not _is_free(self.port + 10_000):
-            self.port = free_port()
+        self.port = free_port(_BUS)
 
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
-            return False
-        return True
+    def knows(self, nodes: str) -> None:
+        """Give it the file in which a server of a Cluster keeps what it knows of the others."""
+        (self._place() / "nodes.conf").write_text(nodes)
 
 
 def node_id(server: RedisServer) -> str:
     """Return the name that a Cluster's servers have for each other."""
     return str(asked(server, "CLUSTER", "MYID"))
-
-
-def _follower(server: RedisServer, primary: RedisServer) -> Callable[[], bool]:
-    name = node_id(primary)
-
-    def follows() -> bool:
-        # Again each time: an introduction may get lost on a busy machine.
-        asked(primary, "CLUSTER", "MEET", "127.0.0.1", server.port)
-        return asked(server, "CLUSTER", "REPLICATE", name) is not None
-
-    return follows
 
 
 def _is_whole(server: RedisServer) -> bool:

@@ -8,6 +8,7 @@ import asyncio
 import os
 import platform
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -221,9 +222,24 @@ def _valkey_path() -> str:
     return f"_binaries/{platform.system().lower()}-{platform.machine().lower()}/valkey-server"
 
 
-def free_port() -> int:
-    """Return a port of the loopback address that nobody listens on."""
+def free_port(span: int = 0) -> int:
+    """Return a port of the loopback address that nobody listens on.
+
+    Below those that the system gives to outgoing connections: a server that was killed gets its port again.
+
+    Args:
+        span: The port this much higher is free, too.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(12_000)
+        if all(_is_free(each) for each in {port, port + span}):
+            return port
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
