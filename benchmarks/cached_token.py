@@ -14,7 +14,7 @@ from typing import final
 from asyncauth import Token, TokenManager
 from asyncauth.schemes import ClientCredentials
 from asyncauth_stores.memory import MemoryTokenStore
-from benchmarks.report import arguments, print_table, shown, spread, write
+from benchmarks.report import Report, shown, spread
 
 Get = Callable[[], Awaitable[object]]
 
@@ -73,18 +73,19 @@ async def _ways(stack: AsyncExitStack) -> Mapping[str, Get]:
 
 
 async def _main() -> None:
-    asked = arguments(__doc__, rounds=20)
+    report = Report(__file__, __doc__, rounds=20)
     async with AsyncExitStack() as stack:
         ways = await _ways(stack)
         turns: dict[str, list[float]] = {name: [] for name in ways}
-        for number in range(-1, asked.rounds):  # one round warms up
+        for number in range(-1, report.rounds):  # one round warms up
             for name, get in ways.items():
                 turn = await _take_turn(get)
                 if number >= 0:
                     turns[name].append(turn)
-    results = {name: spread(taken, 3) for name, taken in turns.items()}
-    print_table(["", "µs a call (median, quartiles)"], [[name, shown(us)] for name, us in results.items()])
-    write(asked.json, results, benchmark="cached_token", rounds=asked.rounds, calls_per_turn=_CALLS)
+    report.results |= {name: spread(taken, 3) for name, taken in turns.items()}
+    rows = [[name, shown(us)] for name, us in report.results.items()]
+    report.table("a token at hand; medians, and quartiles in brackets", ["", "µs a call"], rows)
+    report.write(calls_per_turn=_CALLS)
 
 
 if __name__ == "__main__":

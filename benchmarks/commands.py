@@ -15,7 +15,7 @@ import sys
 from collections import Counter
 from typing import Any, Final
 
-from benchmarks.report import arguments, print_table, write
+from benchmarks.report import Report
 from redis_costs import Costs, a_counted_fleet, release
 from redis_servers import RedisServer, binaries
 
@@ -56,8 +56,7 @@ def _by_name(cost: Costs) -> dict[str, float]:
     return {name: round(count / len(cost.expiries), 2) for name, count in total.items()}
 
 
-def _show(kind: str, results: dict[str, Any]) -> None:
-    print(f"\n{kind}; commands per expiry, on the average of all expiries")
+def _show(report: Report, kind: str, results: dict[str, Any]) -> None:
     rows = [
         [
             name,
@@ -68,20 +67,20 @@ def _show(kind: str, results: dict[str, Any]) -> None:
         ]
         for name, found in results.items()
     ]
-    print_table(["", "sent", "renewing", "each waiting", f"{_REQUESTS} requests of each"], rows)
+    head = ["", "sent", "renewing", "each waiting", f"{_REQUESTS} requests of each"]
+    report.table(f"{kind}; commands per expiry, on the average of all expiries", head, rows)
 
 
 async def _main() -> None:
-    asked = arguments(__doc__, rounds=10)
+    report = Report(__file__, __doc__, rounds=10)
     if not binaries():
         sys.exit("no Redis or Valkey server")
-    results: dict[str, Any] = {}
     for kind, binary in binaries().items():
         with RedisServer(binary) as server:
             name = f"{kind} {release(server)}"
-            results[name] = _results(await _measure(server, asked.rounds))
-            _show(name, results[name])
-    write(asked.json, results, benchmark="commands", expiries=asked.rounds, requests_of_each=_REQUESTS)
+            report.results[name] = _results(await _measure(server, report.rounds))
+            _show(report, name, report.results[name])
+    report.write(requests_of_each=_REQUESTS)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ from asyncauth.abc import AuthScheme, TokenStore
 from asyncauth.schemes import RefreshToken
 from asyncauth_stores.memory import MemoryTokenStore
 from asyncauth_stores.sealed import KeyRing
-from benchmarks.report import arguments, print_table, shown, spread, write
+from benchmarks.report import Report, shown, spread
 from redis_costs import release
 from redis_servers import RedisServer, binaries
 from sqlite_store import SQLiteStore
@@ -265,16 +265,16 @@ def _row(kind: str, found: dict[str, Any]) -> list[str]:
 
 
 async def _main() -> None:
-    asked = arguments(__doc__, rounds=100)
-    results: dict[str, Any] = {}
+    report = Report(__file__, __doc__, rounds=100)
     async with _places() as places:
         for kind, place in places.items():
             print(f"{kind} ...", file=sys.stderr)
-            results[kind] = await _measure(kind, place, asked.rounds)
+            report.results[kind] = await _measure(kind, place, report.rounds)
     head = ["", "stored", "RAM", "known", "strings", "list ms"]
     timed = ["read ms, one key", "all", "renew ms, one key", "all"]
-    print_table(head + timed, [_row(kind, found) for kind, found in results.items()])
-    write(asked.json, results, benchmark="growth", rounds=asked.rounds, keys=_KEYS, keys_used=_USED)
+    rows = [_row(kind, found) for kind, found in report.results.items()]
+    report.table(f"{_KEYS} keys; bytes of each, and milliseconds", head + timed, rows)
+    report.write(keys=_KEYS, keys_used=_USED)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from asyncauth import RefreshPolicy
 from asyncauth_stores.sealed import KeyRing
-from benchmarks.report import arguments, print_table, shown, spread, write
+from benchmarks.report import Report, shown, spread
 from kill_fleet import KINDS, ONE_TIME, Kind, Nursery, Place, a_nursery
 from kill_rounds import Kill, draw_moments, kills_at_random
 from redis_servers import RedisServer, binaries
@@ -73,8 +73,7 @@ def _waited(kills: Sequence[Kill]) -> dict[str, float] | None:
     return {**spread(times, 1), "longest": round(max(times), 1)} if len(times) > 1 else None
 
 
-def _show(place: str, results: dict[str, Any]) -> None:
-    print(f"\n{place}; ms from the kill until both others have a token: median, and quartiles in brackets")
+def _show(report: Report, place: str, results: dict[str, Any]) -> None:
     rows = [
         [
             kind,
@@ -86,7 +85,9 @@ def _show(place: str, results: dict[str, Any]) -> None:
         for kind, found in results.items()
     ]
     head = ["", "kills", "lost and revoked where promised", "not to be saved"]
-    print_table([*head, *(f"{stage}, ms" for stage in ("interrupted", *_STAGES))], rows)
+    stages = [f"{stage}, ms" for stage in ("interrupted", *_STAGES)]
+    title = f"{place}; ms from the kill until both others have a token: median, and quartiles in brackets"
+    report.table(title, [*head, *stages], rows)
 
 
 @asynccontextmanager
@@ -105,18 +106,18 @@ async def _places() -> AsyncIterator[dict[str, Place]]:
 
 
 async def _main() -> None:
-    asked = arguments(__doc__, rounds=50)
-    results: dict[str, Any] = {}
+    report = Report(__file__, __doc__, rounds=50)
+    results = report.results
     async with _places() as places:
         for name, place in places.items():
             results[name] = {}
             for kind in KINDS:
                 async with a_nursery() as nursery:
-                    kills = await _measure(kind, place, nursery, asked.rounds)
+                    kills = await _measure(kind, place, nursery, report.rounds)
                 results[name][kind.name] = _results(kind, kills)
-            _show(name, results[name])
+            _show(report, name, results[name])
     durations = {name: getattr(_POLICY, name) for name in ("lease", "heartbeat", "grace", "quiet")}
-    write(asked.json, results, benchmark="kills", rounds=asked.rounds, seed=_SEED, durations=durations)
+    report.write(seed=_SEED, durations=durations)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import attrs
 from asyncauth import AuthMiddleware, AuthSession, Token, TokenManager
 from asyncauth.schemes import ClientCredentials
 from asyncauth_stores.memory import MemoryTokenStore
-from benchmarks.report import arguments, print_table, shown, spread, write
+from benchmarks.report import Report, shown, spread
 from benchmarks.responder import running_responder
 
 Send = Callable[[], Awaitable[None]]
@@ -144,23 +144,22 @@ def _results(turns: Mapping[str, list[Turn]]) -> Iterator[tuple[str, dict[str, A
         )
 
 
-def _show(at_once: int, results: Mapping[str, dict[str, Any]]) -> None:
-    print(f"\n{at_once} at a time; medians, and quartiles in brackets")
+def _show(report: Report, at_once: int, results: Mapping[str, dict[str, Any]]) -> None:
     columns = ("us", "cpu_us", "ratio", "cpu_ratio")
     rows = [[name, *(shown(result[column]) for column in columns)] for name, result in results.items()]
-    print_table(["", "µs a request", "CPU µs", "ratio", "CPU ratio"], rows)
+    head = ["", "µs a request", "CPU µs", "ratio", "CPU ratio"]
+    report.table(f"{at_once} at a time; medians, and quartiles in brackets", head, rows)
 
 
 async def _main() -> None:
-    asked = arguments(__doc__, rounds=200)
-    results: dict[str, Any] = {}
+    report = Report(__file__, __doc__, rounds=200)
     async with running_responder() as url, AsyncExitStack() as stack:
         ways = await _ways(url, stack)
         for at_once in _REQUESTS:
-            of_these = dict(_results(await _compare(ways, at_once, asked.rounds)))
-            _show(at_once, of_these)
-            results[f"{at_once} at a time"] = of_these
-    write(asked.json, results, benchmark="overhead", rounds=asked.rounds, requests_per_turn=_REQUESTS)
+            of_these = dict(_results(await _compare(ways, at_once, report.rounds)))
+            _show(report, at_once, of_these)
+            report.results[f"{at_once} at a time"] = of_these
+    report.write(requests_per_turn=_REQUESTS)
 
 
 if __name__ == "__main__":

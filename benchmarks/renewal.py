@@ -23,7 +23,7 @@ import attrs
 from asyncauth import RefreshPolicy
 from asyncauth.testing.emulators import OAuth2Emulator
 from asyncauth_stores.sealed import KeyRing
-from benchmarks.report import arguments, print_table, shown, spread, write
+from benchmarks.report import Report, shown, spread
 from fleet_of_processes import HOUR, ProcessFleet, a_fleet_of_processes
 from redis_costs import release
 from redis_servers import RedisServer, binaries
@@ -107,8 +107,7 @@ async def _measure(store: str, rounds: int) -> dict[str, Any]:
     return {"all ask": _results(all_ask), "one asks": _results(one_asks)}
 
 
-def _show(store: str, results: dict[str, Any]) -> None:
-    print(f"\n{store}; ms are medians, with quartiles in brackets; store operations are means")
+def _show(report: Report, store: str, results: dict[str, Any]) -> None:
     columns = ("store_operations_of_the_renewing_worker", "store_operations_of_each_other_worker")
     rows = [
         [
@@ -122,7 +121,11 @@ def _show(store: str, results: dict[str, Any]) -> None:
         ]
         for name, result in results.items()
     ]
-    print_table(["", "all have it, ms", "woken, ms", "renewing worker", "each other worker"], rows)
+    report.table(
+        f"{store}; ms are medians, with quartiles in brackets; store operations are means",
+        ["", "all have it, ms", "woken, ms", "renewing worker", "each other worker"],
+        rows,
+    )
 
 
 @asynccontextmanager
@@ -140,13 +143,12 @@ async def _stores() -> AsyncIterator[dict[str, str]]:
 
 
 async def _main() -> None:
-    asked = arguments(__doc__, rounds=20)
-    results: dict[str, Any] = {}
+    report = Report(__file__, __doc__, rounds=20)
     async with _stores() as stores:
         for kind, url in stores.items():
-            results[kind] = await _measure(url, asked.rounds)
-            _show(kind, results[kind])
-    write(asked.json, results, benchmark="renewal", rounds=asked.rounds, workers=_WORKERS)
+            report.results[kind] = await _measure(url, report.rounds)
+            _show(report, kind, report.results[kind])
+    report.write(workers=_WORKERS)
 
 
 if __name__ == "__main__":

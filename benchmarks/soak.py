@@ -1,19 +1,18 @@
 """What becomes of a fleet that is killed, stopped and cut off for as long as one likes?
 
-`PYTHONPATH=tests python -m benchmarks.soak --seconds 60`, in the project's folder: real processes, a real
-store, a vendor on loopback whose tokens live for seconds and whose refresh tokens are for one use, with a
-reuse window (without one, a worker that is killed between the vendor's answer and the store may take the
-only living token with it). Every moment something goes wrong: a worker is killed and another started, a
+`PYTHONPATH=tests python -m benchmarks.soak`, in the project's folder; a round is a second. Real processes,
+a real store, a vendor on loopback whose tokens live for seconds and whose refresh tokens are for one use,
+with a reuse window (without one, a worker that is killed between the vendor's answer and the store may take
+the only living token with it). Every moment something goes wrong: a worker is killed and another started, a
 worker stands still, the Redis server is restarted empty, the vendor answers 503 or is slow. One worker is
 left alone, and so is its memory, one hopes. A request counts as failed if its caller got an error.
 """
 
-import argparse
 import asyncio
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
@@ -25,13 +24,14 @@ from asyncauth import RefreshPolicy, TokenAdopted, TokenEvent, TokenManager, Tok
 from asyncauth.schemes import RefreshToken
 from asyncauth.testing.emulators import Answer, Latency, OAuth2Emulator
 from asyncauth_stores.sealed import KeyRing
-from benchmarks.report import print_table, write
+from benchmarks.report import Report
 from fleet_of_processes import ProcessFleet, WorkerProcess, a_fleet_of_processes
 from redis_servers import RedisServer, binaries
 
 _WORKERS: Final = 4
 _USERS: Final = ("ada", "bob", "eve")
 _LIFE: Final = 6.0
+_SEED: Final = 1
 _POLICY: Final = RefreshPolicy(
     request_timeout=1.5,
     quiet=1,
@@ -170,7 +170,7 @@ def _user(vendor: OAuth2Emulator, subject: str) -> RefreshToken:
     return RefreshToken(vendor.token_url, client_id="app", client_secret="app-secret", subject=subject)
 
 
-async def _measure(url: str, server: RedisServer | None, seconds: float, seed: int) -> dict[str, Any]:
+async def _measure(url: str, server: RedisServer | None, seconds: float) -> dict[str, Any]:
     key, tally, loop = KeyRing.generate().dump(), Tally(), asyncio.get_running_loop()
     async with (
         OAuth2Emulator(access_lifetime=_LIFE, reuse_window=10.0, record=False) as vendor,
@@ -179,7 +179,7 @@ async def _measure(url: str, server: RedisServer | None, seconds: float, seed: i
     ):
         manager = TokenManager(store, policy=_POLICY, listener=tally.hear)
         users = await _authorize(vendor, manager)
-        draw = random.Random(seed)  # noqa: S311 - to be repeatable
+        draw = random.Random(_SEED)  # noqa: S311 - to be repeatable
         soak = Soak(fleet, vendor, server, tally, draw)
         [survivor, *_] = await soak.employ(_WORKERS)
         for user in users:
@@ -209,30 +209,23 @@ async def _measure(url: str, server: RedisServer | None, seconds: float, seed: i
         }
 
 
-def _show(results: dict[str, dict[str, Any]]) -> None:
-    names = list(next(iter(results.values())))
-    rows: Sequence[Sequence[str]] = [[name, *(str(one[name]) for one in results.values())] for name in names]
-    print_table(["", *results], rows)
+def _show(report: Report) -> None:
+    names = list(next(iter(report.results.values())))
+    rows = [[name, *(str(one[name]) for one in report.results.values())] for name in names]
+    report.table("what happened", ["", *report.results], rows)
 
 
-async def _main(seconds: float, seed: int, stores: Sequence[str], json: Path | None) -> None:
-    results = dict[str, dict[str, Any]]()
+async def _main() -> None:
+    report = Report(__file__, __doc__, rounds=60)
     with ExitStack() as stack:
-        if "file" in stores:
-            folder = stack.enter_context(tempfile.TemporaryDirectory())
-            results["file"] = await _measure(f"file://{folder}/tokens", None, seconds, seed)
-        if "redis" in stores and binaries():
-            server = stack.enter_context(RedisServer(next(iter(binaries().values()))))
-            results["redis"] = await _measure(server.url, server, seconds, seed)
-    _show(results)
-    write(json, results, workers=_WORKERS, users=len(_USERS), token_lives_s=_LIFE, seed=seed)
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        report.results["file"] = await _measure(f"file://{folder}/tokens", None, report.rounds)
+        for kind, binary in list(binaries().items())[:1]:
+            server = stack.enter_context(RedisServer(binary))
+            report.results[kind] = await _measure(server.url, server, report.rounds)
+    _show(report)
+    report.write(workers=_WORKERS, users=len(_USERS), token_lives_s=_LIFE, seed=_SEED)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60, help="for each store; default: 60")
-    parser.add_argument("--store", choices=("file", "redis"), action="append", help="default: both")
-    parser.add_argument("--seed", type=int, default=1, help="of what goes wrong when; default: 1")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
-    given = parser.parse_args()
-    asyncio.run(_main(given.seconds, given.seed, given.store or ("file", "redis"), given.json))
+    asyncio.run(_main())
