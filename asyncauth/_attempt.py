@@ -289,6 +289,7 @@ class Attempt:
         """Another authorization stands: adopt it, or end the session that was logged out meanwhile."""
         if stored is not None:
             return stored
+        self.lease.slot.committing = None
         with suppress(AuthError):
             await self._means.converse(self.scheme.logout(entry.token))
         raise LoggedOutError("the application logged out while the token was being renewed")

@@ -32,7 +32,7 @@ from asyncauth._errors import (
 )
 from asyncauth._events import TokenAdopted, TokenForgotten, TokenRestored
 from asyncauth._issue import is_bare, new_id
-from asyncauth._lease import AskAgainError, HeldLease, Means, not_held_up
+from asyncauth._lease import AskAgainError, HeldLease, Means, not_held_up, unused_given_back
 from asyncauth._ledger import Outcome, Sighting
 from asyncauth._no_token import explained, logged_out
 from asyncauth._outage import check_alone, renew_alone, stand_back, wait_for_replicas
@@ -118,7 +118,7 @@ class Flight:
                         raise
                     alone = renew_alone if self.suspected_at is None else check_alone
                     return await alone(self.means, self.slot, self.scheme, lost)
-                lost = None
+                lost = self.slot.unanswered = None  # what is sent from here on is not to be sent again
                 landed, held = await self._follow(outcome)
                 if landed:
                     return held
@@ -136,10 +136,11 @@ class Flight:
                 # Before the lease is written: a lease without a mark says nothing of its holder.
                 await marks.enter_async_context(ledger.store.hold(name, self._attempt))
                 self._marked = self._attempt
-        outcome = await ledger.run(name, partial(acquire, ask=ask, policy=policy))
-        if isinstance(outcome.answer, Grant) and outcome.sighting.clock_moved(policy.heartbeat):
-            # The same attempt again, by the clock as it is now: its lease would end too soon, or too late.
+        async with unused_given_back(self.means, self.slot, self._attempt):
             outcome = await ledger.run(name, partial(acquire, ask=ask, policy=policy))
+            if isinstance(outcome.answer, Grant) and outcome.sighting.clock_moved(policy.heartbeat):
+                # The same attempt again, by the clock as it is now: its lease would end too soon, or late.
+                outcome = await ledger.run(name, partial(acquire, ask=ask, policy=policy))
         return outcome
 
     def _rest_seen_last(self) -> Sighting | None:

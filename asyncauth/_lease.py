@@ -1,8 +1,8 @@
 """A lease that this process holds: kept alive, fenced, and ended (PROTOCOL.md, sections 4 and 5.3)."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TypeVar, final
 
@@ -13,6 +13,7 @@ from asyncauth import _transitions as transitions
 from asyncauth._answers import Grant, Kept, Step, Superseded, View
 from asyncauth._clock import Clock
 from asyncauth._errors import (
+    AuthError,
     CredentialRefusedError,
     GrantRefusedError,
     RenewalFailedError,
@@ -88,6 +89,19 @@ class AskAgainError(Exception):
 def not_held_up() -> asyncio.Future[StoreUnavailableError]:
     """Return what gets the reason, should a new token have to wait for the store."""
     return asyncio.get_running_loop().create_future()
+
+
+@asynccontextmanager
+async def unused_given_back(means: Means, slot: Slot, attempt: str) -> AsyncIterator[None]:
+    """Give back what an attempt may have been granted, if it is cancelled before it begins to use it."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        abandon = partial(transitions.abandon, attempt=attempt, policy=means.policy, definite=True)
+        with suppress(AuthError):  # then the lease ends by itself
+            # The answer to its writing may be what was not waited for.
+            await means.ledger.run(slot.name, abandon, fresh=True)
+        raise
 
 
 @final

@@ -150,10 +150,11 @@ class Ledger:
             step = transition(sighting.view(self.clock.monotonic()))
             if step.record is None:
                 return Outcome(answer=step.answer, sighting=sighting)
+            asked_at = self.clock.monotonic()
             try:
                 return await self._write(name, step, sighting)
             except WriteConflictError as conflict:
-                sighting = self._sight(conflict.snapshot, self.clock.monotonic())
+                sighting = self._sight(conflict.snapshot, asked_at)
                 self._last[name] = sighting
             # The first may have begun from an old look: that was no race.
             await self.clock.sleep(
@@ -209,6 +210,7 @@ class Ledger:
             asked_at=asked_at,
             seen_at=self.clock.monotonic(),
         )
+        self._looks.pop(name, None)  # a look that began before is no answer for who asks from now on
         if self._last.get(name, sighting) is sighting:
             self._last[name] = written
         else:

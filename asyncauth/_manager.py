@@ -20,7 +20,7 @@ from asyncauth._errors import (
 from asyncauth._events import Listener
 from asyncauth._issue import first_entry, new_id
 from asyncauth._policy import RefreshPolicy
-from asyncauth._record import Entry
+from asyncauth._record import Entry, Record
 from asyncauth._registry import shared_worker
 from asyncauth._slot import Slot
 from asyncauth._token import Token
@@ -244,17 +244,17 @@ class TokenManager:
     async def _forget(self, scheme: AuthScheme) -> Entry | None:
         worker = self.worker
         slot, ledger, policy = _shared_slot(worker, scheme), worker.means.ledger, worker.means.policy
-        record = (await ledger.look(slot.name)).record
-        era = 0 if record is None else record.era
-        forgotten: list[Entry | None] = []
+        seen: list[Record] = []
 
         def forget(view: View) -> Step:
-            forgotten.append(None if view.record is None else view.record.entry)
-            return transitions.forget(view, era, policy)
+            record = view.record or Record()
+            if not seen or record.era == seen[0].era:  # else it is a new authorization's, which stays
+                seen.append(record)
+            return transitions.forget(view, seen[0].era, policy)
 
-        await ledger.run(slot.name, forget)
+        await ledger.run(slot.name, forget, fresh=True)  # a shared look may be from before the last `put`
         slot.drop()
-        return forgotten[-1]
+        return seen[-1].entry
 
     def retain(self) -> None:
         """Count as a user of the running loop's shared worker, until `aclose`."""

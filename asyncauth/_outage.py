@@ -22,7 +22,7 @@ from asyncauth._errors import (
 )
 from asyncauth._events import RenewalStarted, TokenGivenUp, TokenRenewed
 from asyncauth._issue import is_bare, is_expendable, new_entry, new_id
-from asyncauth._lease import Means
+from asyncauth._lease import Means, unused_given_back
 from asyncauth._ledger import Sighting
 from asyncauth._record import Entry, Mode
 from asyncauth._slot import Held, Slot
@@ -112,7 +112,8 @@ async def wait_for_replicas(means: Means, slot: Slot, attempt: str, deadline: fl
         give_back = partial(transitions.abandon, attempt=attempt, policy=policy, definite=True)
         await means.ledger.run(slot.name, give_back)
         raise StoreUnavailableError("the store has not the replicas that were asked for")
-    await clock.sleep(policy.store_timeout)
+    async with unused_given_back(means, slot, attempt):
+        await clock.sleep(policy.store_timeout)
 
 
 def stand_back(means: Means, slot: Slot) -> None:

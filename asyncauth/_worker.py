@@ -274,7 +274,7 @@ class Worker:
         """
         if self.is_parents:
             return
-        if self._closing is None:
+        if self._closing is None or self._closing.cancelled():  # an interrupted loop cancels that as well
             self.closed = True
             self._closing = asyncio.get_running_loop().create_task(self._drain())
         await asyncio.shield(self._closing)

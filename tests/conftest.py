@@ -4,10 +4,17 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import HealthCheck, settings
 
 from worlds import Fleet, a_fleet
 
 pytest_plugins = ["redis_fixtures"]
+
+# The same examples in each run, however busy the machine is: what fails here fails everywhere.
+settings.register_profile(
+    "asyncauth", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("asyncauth")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -77,6 +77,58 @@ async def test_a_closing_that_is_cancelled_goes_on_and_can_be_waited_for(fleet: 
     assert await renewing == await other.token(scheme)
 
 
+async def test_a_closing_that_the_end_of_its_loop_interrupts_is_finished_there(
+    fleet: Fleet, hold: Hold
+) -> None:
+    place, scheme, sent, workers = MemoryTokenStore(), fleet.service(), threading.Event(), list[Worker]()
+
+    async def leave() -> None:
+        manager = TokenManager(place)
+        renewing = asyncio.create_task(manager.token(scheme))
+        await asyncio.to_thread(sent.wait)
+        workers.append(manager.worker)
+        closing = asyncio.create_task(place.aclose())
+        await settle()
+        assert not closing.done()
+        assert not renewing.done()
+
+    leaving = asyncio.create_task(asyncio.to_thread(asyncio.run, leave()))
+    await hold.arrived.wait()
+    sent.set()
+    await asyncio.wait([leaving], timeout=0.05)
+    assert not leaving.done()
+    hold.release()
+    await leaving
+    assert workers[0]._client is not None
+    assert workers[0]._client.closed
+    assert (await place.read(place.name(scheme.key))).value is not None
+
+
+@pytest.mark.parametrize("replicas", [True, False], ids=["its answer is awaited", "it awaits replicas"])
+async def test_closing_gives_back_a_lease_that_was_not_used_yet(fleet: Fleet, *, replicas: bool) -> None:
+    store = Troubled(fleet.place, fleet.clock)
+    manager, scheme, gate = TokenManager(store, clock=fleet.clock), fleet.user(), Gate()
+    await manager.put(scheme, fleet.vendor.authorize("ada"))
+    fleet.clock.step(3600)
+    if replicas:
+        store.write_gate = gate
+    else:
+        store.alone, store.after_write = True, gate.arrived.set
+    renewing = asyncio.create_task(manager.token(scheme))
+    await gate.arrived.wait()
+    await settle()
+    record = await fleet.record(scheme)
+    assert record is not None
+    assert record.lease is not None
+    await store.aclose()
+    with pytest.raises(ClosedError):
+        await renewing
+    record = await fleet.record(scheme)
+    assert record is not None
+    assert (record.lease, record.intent) == (None, None)
+    assert fleet.vendor.stats.token_calls == 0
+
+
 async def test_a_put_that_a_closing_overtakes_leaves_no_watch(fleet: Fleet) -> None:
     store = Troubled(fleet.place, fleet.clock)
     manager, scheme = TokenManager(store, clock=fleet.clock), Scripted()

@@ -133,7 +133,8 @@ def test_two_loops_in_two_threads_share_one_store(folder: Path) -> None:
 
 def test_a_store_that_is_forgotten_unclosed_is_warned_of_and_watches_no_more(folder: Path) -> None:
     stores = [PlainFileStore(folder)]
-    asyncio.run(stores[0].changed(NAME, "", 0.05))
+    while not watchers():
+        asyncio.run(stores[0].changed(NAME, "", 0.05))
     (thread,) = watchers()
     with pytest.warns(
         ResourceWarning, match=r"PlainFileStore\(.*tokens', namespace='asyncauth'\) was not closed"

@@ -22,9 +22,10 @@ from asyncauth import (
     UnreadableRecordError,
 )
 from asyncauth._slot import Held
-from asyncauth.abc import AuthScheme
+from asyncauth.abc import AuthScheme, Snapshot
 from asyncauth.testing import settle
 from asyncauth.testing.emulators import Answer, Cut
+from scripted import Scripted, issued
 from worlds import Fleet, a_held_renewal, handle_of, text_of, worker_of
 
 _T = TypeVar("_T")
@@ -233,6 +234,25 @@ async def test_forgetting_reaches_all_workers_and_a_late_renewal_does_not_undo_i
         with pytest.raises(AuthorizationRequiredError):
             await worker.token(scheme)
     assert any(isinstance(event, TokenForgotten) for event in fleet.events)
+
+
+async def test_a_logout_that_a_new_authorization_overtakes_does_not_end_that_at_the_vendor(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager, other, scheme = fleet.manager(), fleet.manager(), Scripted()
+    await manager.put(scheme, issued(1))
+    handle = handle_of(manager)
+    write = handle.write
+
+    async def late(*args: Any, **options: Any) -> Snapshot:
+        monkeypatch.undo()
+        await other.put(scheme, issued(2))
+        return await write(*args, **options)
+
+    monkeypatch.setattr(handle, "write", late)
+    await manager.logout(scheme)
+    assert scheme.told == ["t1"]
+    assert text_of(await manager.token(scheme)) == "t2"
 
 
 async def test_a_scheme_that_can_log_in_does_so_after_a_logout(fleet: Fleet) -> None:

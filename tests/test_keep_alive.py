@@ -7,7 +7,7 @@ from itertools import chain, repeat
 import pytest
 from aiohttp import web
 
-from asyncauth import AuthorizationRequiredError, Token
+from asyncauth import AuthorizationRequiredError, LoggedOutError, Token
 from asyncauth._errors import VendorFailedError
 from asyncauth.testing import settle
 from crew import Crew, Mate, a_crew
@@ -145,6 +145,24 @@ async def test_after_a_logout_there_is_nothing_to_keep_alive(crew: Crew) -> None
     await mate.manager.forget(mate.scheme)
     await crew.clock.advance(3 * LIMIT)
     assert (mate.scheme.probed, mate.scheme.calls) == (0, 1)
+
+
+async def test_after_a_logout_that_a_renewal_finds_at_its_end_nothing_is_looked_for(crew: Crew) -> None:
+    (mate,) = await everybody(crew, 1)
+    crew.clock.step(2 * LIMIT)
+    mate.store.write_gate = grant = Gate()
+    asking = asyncio.create_task(mate.manager.token(mate.scheme))
+    await grant.arrived.wait()
+    mate.store.read_gate = gate = Gate()  # the watch hears of the logout late
+    await crew.join(mate.scheme).manager.forget(mate.scheme)
+    grant.opened.set()
+    with pytest.raises(LoggedOutError):
+        await asking
+    gate.opened.set()
+    await crew.clock.advance(2)
+    before = mate.store.calls["read"]
+    await crew.clock.advance(LIMIT)
+    assert mate.store.calls["read"] == before
 
 
 async def test_a_session_that_ended_while_the_machine_slept_is_probed_before_it_is_trusted(

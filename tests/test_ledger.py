@@ -77,6 +77,24 @@ async def test_a_lost_race_starts_over_from_the_winners_snapshot(
     assert handle.calls == {"read": 2, "write": 3}
 
 
+async def test_what_a_lost_race_shows_is_counted_from_before_it_was_asked_for(
+    ledger: Ledger, handle: Handle, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ledger.look(NAME)
+    await Ledger(handle, clock, POLICY).run(NAME, writes(7))
+    write, began = handle.write, clock.monotonic()
+
+    async def slow(*args: object, **options: object) -> Snapshot:
+        clock.step(0.3)
+        return await write(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(handle, "write", slow)
+    done = await ledger.run(
+        NAME, lambda view: writes(1)(view) if view.record is None else Step(answer=Done())
+    )
+    assert (done.sighting.asked_at - began, done.sighting.seen_at - began) == (0, 0.3)
+
+
 async def test_many_writers_lose_no_write(handle: Handle, clock: ManualClock) -> None:
     ledgers = [Ledger(handle, clock, POLICY) for _ in range(8)]
     running = asyncio.gather(*(ledger.run(NAME, counts) for ledger in ledgers for _ in range(5)))

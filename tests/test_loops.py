@@ -20,6 +20,8 @@ from redis_servers import RedisServer
 from scripted import Scripted
 from worlds import text_of
 
+pytestmark = pytest.mark.slow
+
 EVERYWHERE = ["memory", "file", pytest.param("redis", marks=pytest.mark.servers)]
 # After a lost answer a renewal is quiet for longer than the end of a loop may take.
 HASTY = RefreshPolicy(request_timeout=0.3, quiet=8)

@@ -13,11 +13,13 @@ from asyncauth import (
     RefreshPolicy,
     RenewalFailedError,
     StoreUnavailableError,
+    Token,
     TokenGivenUp,
     TokenManager,
     UnreadableRecordError,
 )
 from asyncauth._answers import Done, Step
+from asyncauth._errors import AnswerLostError
 from asyncauth.schemes import ClientCredentials, RefreshToken
 from asyncauth.testing import settle
 from asyncauth.testing.emulators import Answer, Hold, OAuth2Emulator
@@ -118,6 +120,33 @@ async def test_a_grant_without_replicas_is_used_once_they_are_back(fleet: Fleet,
     await fleet.clock.advance(1)
     assert text_of(await renewing)
     assert fleet.vendor.stats.token_calls == 1
+
+
+async def test_an_attempt_that_has_sent_is_never_taken_up_by_the_next_renewal(
+    fleet: Fleet, handle: Troubled
+) -> None:
+    """The answer to its grant is lost, then the vendor's; and the store is away when it gives up."""
+    clock, sent, manager = fleet.clock, list[float](), manager_on(handle, fleet)
+
+    def renewal(token: Token) -> Token:
+        sent.append(clock.monotonic())
+        handle.away = len(sent) == 2
+        raise AnswerLostError("cut")
+
+    scheme = Scripted(can_login=False, renewal=renewal)
+    await manager.put(scheme, Token(access_token="t", refresh_token="r", expires_in=60))
+    clock.step(60)
+    handle.loses_answers = 1
+    asking = asyncio.create_task(manager.token(scheme))
+    while not asking.done():
+        await clock.advance(0.5)
+    assert isinstance(asking.exception(), RenewalFailedError)
+    handle.away = False
+    await clock.advance(1)
+    again = asyncio.create_task(manager.token(scheme))
+    await clock.advance(RefreshPolicy().grace)
+    assert len(sent) == 2
+    again.cancel()
 
 
 async def test_what_a_login_replaces_needs_no_replicas(fleet: Fleet, handle: Troubled) -> None:

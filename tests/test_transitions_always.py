@@ -64,6 +64,7 @@ def small_steps(last_use: int) -> dict[str, Callable[[Record], Step]]:
     }
 
 
+@pytest.mark.slow
 @given(record=records(), last_use=times, name=st.sampled_from(sorted(small_steps(0))))
 def test_they_change_neither_the_token_nor_who_may_renew_nor_what_failed(
     record: Record, last_use: int, name: str
@@ -78,6 +79,7 @@ def test_they_change_neither_the_token_nor_who_may_renew_nor_what_failed(
         assert attrs.evolve(after.entry, last_use=None) == attrs.evolve(before.entry, last_use=None)
 
 
+@pytest.mark.slow
 @given(record=records(), last_use=times, name=st.sampled_from(sorted(small_steps(0))))
 def test_a_use_is_never_taken_back_and_never_in_the_future(record: Record, last_use: int, name: str) -> None:
     after = small_steps(last_use)[name](record).record
