@@ -121,6 +121,25 @@ async def test_a_slot_that_moved_is_followed_and_its_waiters_wake(cluster: Clust
         assert b"moved" in target.command("GET", _KEY)
 
 
+async def test_who_waits_is_woken_while_the_slot_is_on_its_way(cluster: ClusterSet) -> None:
+    async with PlainRedisStore(cluster.url) as store, PlainRedisStore(cluster.url) as waiting:
+        before = await create(store, _NAME, b"first")
+        waits = [asyncio.create_task(waiting.changed(_NAME, before.version, 30))]
+        await asyncio.sleep(0.2)
+        source = cluster.primary_of(_KEY)
+        target = next(server for server in cluster.primaries() if server is not source)
+        cluster.begin_move(_KEY, source, target)
+        moved = source.command("MIGRATE", "127.0.0.1", str(target.port), _KEY, "0", "2000")
+        assert moved == b"+OK\r\n"
+        for value in (b"second", b"third"):
+            found = await store.read(_NAME)
+            waits.append(asyncio.create_task(waiting.changed(_NAME, found.version, 30)))
+            await asyncio.sleep(0.2)
+            await store.write(_NAME, value, found)
+            await asyncio.wait_for(asyncio.gather(*waits), 2)
+        await asyncio.to_thread(cluster.end_move, _KEY, target)
+
+
 async def test_a_key_on_its_way_to_another_server_is_followed(cluster: ClusterSet) -> None:
     source = cluster.primary_of(_KEY)
     target = next(server for server in cluster.primaries() if server is not source)

@@ -89,8 +89,11 @@ async def test_a_missing_permission_is_named_and_nothing_is_written(
 async def test_a_missing_permission_to_wait_or_list_is_named(own_redis: RedisServer) -> None:
     own_redis.command("ACL", "SETUSER", "weak", "on", ">pw", "~*", "&*", "+@all", "-wait", "-scan")
     async with PlainRedisStore(own_redis.url.replace("//", "//weak:pw@"), replicas=1) as store:
-        with pytest.raises(StoreUnavailableError, match=r"may not use WAIT; .* \+wait"):
+        with pytest.raises(StoreUnavailableError, match=r"may not use WAIT; .* \+wait") as caught:
             await store.write(_NAME, _SECRET, await store.read(_NAME), replicated=True)
+        # Not that nothing was done: the write was.
+        assert type(caught.value) is StoreUnavailableError
+        assert (await store.read(_NAME)).value == _SECRET
         with pytest.raises(StoreUnavailableError, match=r"may not use SCAN; .* \+scan"):
             [name async for name in store.keys()]  # noqa: SIM118 - a store is no mapping
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import attrs
 import pytest
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 
 from asyncauth._errors import (
     ConfigurationError,
     PlaintextRecordError,
+    StoreUnavailableError,
 )
 from asyncauth.abc import TokenStore
 from asyncauth.testing._conformance import STORE_CHECKS
@@ -21,7 +22,7 @@ from asyncauth.testing._promise import StoreCheck, create
 from asyncauth_stores.redis import PlainRedisStore, RedisTokenStore
 from asyncauth_stores.sealed import KeyRing
 from redis_places import RedisPlace
-from redis_servers import RedisServer, require
+from redis_servers import RedisServer, require, until
 from store_places import forget
 
 pytestmark = pytest.mark.servers
@@ -130,6 +131,42 @@ async def test_namespaces_that_contain_each_other_are_apart(redis_server: RedisS
         assert [name async for name in store.keys()] == []  # noqa: SIM118 - a store is no mapping
 
 
+async def test_strangers_keys_in_the_namespace_are_not_listed(redis_server: RedisServer) -> None:
+    async with (
+        Redis.from_url(redis_server.url, socket_timeout=None, driver_info=None) as client,
+        PlainRedisStore(redis_server.url) as store,
+    ):
+        await create(store, _NAME, _SECRET)
+        for name in (b"\xff", b"", b"UPPER", b"a b", b"0a\n", b"a" * 129, b"a}:{a"):
+            await client.set(b"asyncauth:{%s}" % name, b"x")
+        assert [name async for name in store.keys()] == [_NAME]  # noqa: SIM118 - a store is no mapping
+
+
+@pytest.mark.parametrize("pool", [ConnectionPool, BlockingConnectionPool])
+async def test_a_ready_made_client_of_two_connections_is_enough(
+    redis_server: RedisServer, pool: type[ConnectionPool]
+) -> None:
+    made = pool.from_url(redis_server.url, max_connections=2, socket_timeout=None, driver_info=None)
+    async with Redis.from_pool(made) as client, PlainRedisStore(client) as store:
+        names = [f"{number:064x}" for number in range(20)]
+        waits = [asyncio.create_task(store.changed(name, "", 30)) for name in names]
+        await until(lambda: redis_server.channels() == len(names))
+        await asyncio.gather(*(create(store, name) for name in names))
+        assert {name async for name in store.keys()} == set(names)  # noqa: SIM118 - a store is no mapping
+        await asyncio.wait_for(asyncio.gather(*waits), 5)
+
+
+async def test_a_ready_made_client_whose_connections_are_taken_is_named(redis_server: RedisServer) -> None:
+    made = ConnectionPool.from_url(redis_server.url, max_connections=2, socket_timeout=None, driver_info=None)
+    async with Redis.from_pool(made) as client, PlainRedisStore(client) as store:
+        async with client.pubsub() as one, client.pubsub() as other:
+            await one.subscribe("one")
+            await other.subscribe("other")
+            with pytest.raises(StoreUnavailableError, match="are all in use: raise max_connections"):
+                await store.read(_NAME)
+        assert (await store.read(_NAME)).value is None
+
+
 async def test_a_store_that_is_forgotten_unclosed_is_warned_of(redis_server: RedisServer) -> None:
     client = Redis.from_url(redis_server.url, socket_timeout=None, driver_info=None)
     async with client:
@@ -160,6 +197,7 @@ async def test_a_socket_of_this_machine(kind: str, tmp_path: Path) -> None:
         ({"server": "redis://:topsecret@[host"}, "URL cannot be read"),
         ({"server": "redis://localhost/?socket_timeout=1"}, "unknown options.*socket_timeout"),
         ({"server": Redis(decode_responses=True, driver_info=None)}, "decode_responses=False"),
+        ({"server": Redis(max_connections=1, driver_info=None)}, "max_connections of at least 2"),
         ({"server": "redis://localhost", "namespace": "a{b}"}, "namespace"),
         ({"server": "redis://localhost", "namespace": ""}, "namespace"),
         ({"server": "redis://localhost", "replicas": -1}, "replicas=-1"),

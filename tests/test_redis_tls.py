@@ -1,6 +1,8 @@
 """TLS to Redis: whom to trust, and what is said when it fails."""
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,21 @@ async def test_another_hosts_certificate_is_refused(redis_server: RedisServer, t
                 await store.read(_NAME)
         async with PlainRedisStore(f"{url}&ssl_check_hostname=0") as store:
             assert (await store.read(_NAME)).value is None
+
+
+async def test_certificates_are_read_also_when_all_threads_of_the_loop_are_busy(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    authority, free = Authority(tmp_path), threading.Event()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    async with tls_in_front_of(redis_server.port, authority.context_for("127.0.0.1")) as port:
+        busy = asyncio.create_task(asyncio.to_thread(free.wait, 10))
+        await asyncio.sleep(0)
+        url = f"rediss://127.0.0.1:{port}?ssl_ca_certs={authority.file}"
+        async with PlainRedisStore(url) as store, asyncio.timeout(2):
+            assert (await store.read(_NAME)).value is None
+        free.set()
+        await busy
 
 
 async def test_an_authority_that_is_not_there_is_named_as_missing(redis_server: RedisServer) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import attrs
 import pytest
@@ -16,7 +18,7 @@ from asyncauth._errors import (
 from asyncauth.abc import TokenStore
 from asyncauth.testing._promise import create
 from asyncauth_stores.redis import PlainRedisStore
-from redis_servers import RedisServer, replicated, require
+from redis_servers import RedisServer, replicated, require, until
 
 pytestmark = pytest.mark.servers
 
@@ -115,6 +117,42 @@ async def test_a_replicated_write_waits_for_the_replica(kind: str) -> None:
             assert caught.value.snapshot == attrs.evolve(found, now=caught.value.snapshot.now)
             assert found.value == b"second"
             await store.write(_NAME, b"third", found)
+
+
+@asynccontextmanager
+async def _sentinel(primary: Callable[[], RedisServer]) -> AsyncIterator[str]:
+    """Stand in for a Sentinel that changes its mind at once; gives a URL."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            for _ in range(2 * int(line[1:])):
+                await reader.readline()
+            port = b"%d" % primary().port
+            writer.write(b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%s\r\n" % (len(port), port))
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"redis+sentinel://127.0.0.1:{server.sockets[0].getsockname()[1]}/main"
+
+
+@pytest.mark.parametrize("kind", ["redis", "valkey"])
+async def test_a_write_whose_primary_is_demoted_while_it_waits_is_not_sent_again(kind: str) -> None:
+    with RedisServer(require(kind)) as first, RedisServer(require(kind)) as second:
+        primary = first
+        async with (
+            _sentinel(lambda: primary) as url,
+            PlainRedisStore(url, replicas=1, replica_timeout=5) as store,
+        ):
+            before = await store.read(_NAME)
+            write = asyncio.create_task(store.write(_NAME, _SECRET, before, replicated=True))
+            await until(lambda: b"blocked_clients:1" in first.command("INFO", "clients"))
+            primary = second
+            first.command("REPLICAOF", "127.0.0.1", str(second.port))
+            with pytest.raises(StoreUnavailableError, match="ceased to be the primary") as caught:
+                await write
+            assert type(caught.value) is StoreUnavailableError
+            assert not {"eval", "evalsha"} & second.calls().keys()
 
 
 @pytest.mark.parametrize("kind", ["redis", "valkey"])

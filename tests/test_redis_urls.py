@@ -87,7 +87,7 @@ def test_what_cannot_be_is_refused_without_showing_it(url: str) -> None:
 def test_open_store_knows_every_form(url: str) -> None:
     store = open_store(url, key=KeyRing.generate())
     assert isinstance(store, RedisTokenStore)
-    assert repr(store) == f"RedisTokenStore(PlainRedisStore('{url}', namespace='asyncauth'))"
+    assert repr(store) == f"RedisTokenStore('{url}', namespace='asyncauth')"
 
 
 def test_a_store_shows_no_secret_of_its_url() -> None:

@@ -23,7 +23,7 @@ from asyncauth._errors import (
 from asyncauth._loop_end import LoopEnd
 from asyncauth.abc import Snapshot, TokenStore
 from asyncauth_stores._forks import renew_in_children
-from asyncauth_stores._redis_link import Link, link_over, link_to, place_of
+from asyncauth_stores._redis_link import Link, checked_client, link_over, link_to, place_of
 from asyncauth_stores._redis_script import READ, WRITE
 from asyncauth_stores._redis_server import FirstLook
 from asyncauth_stores._redis_url import Target, target_of
@@ -32,6 +32,8 @@ _VERSION_SIZE = 32
 _CLOSE = 2.0
 """Seconds for another event loop to close its connections."""
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
+_RECORD = re.compile(rb"[0-9a-f]{1,128}")
+"""A record's name. Other keys of the namespace are somebody else's."""
 
 # What a child got from its parent: a connection that is collected closes itself.
 _inherited: list[object] = []
@@ -80,7 +82,7 @@ class PlainRedisStore(TokenStore):
             )
         self.namespace = namespace
         self._server: Target | Redis | RedisCluster = (
-            target_of(server) if isinstance(server, str) else _checked_client(server)
+            target_of(server) if isinstance(server, str) else checked_client(server)
         )
         self._replicas = replicas
         self._replica_timeout = math.ceil(replica_timeout * 1000)
@@ -157,7 +159,7 @@ class PlainRedisStore(TokenStore):
         wanted = self._replicas if replicated else 0
         note = self._link().noting(self._channel(name))
         answer, reached = await self._link().call_replicated(
-            wanted, self._replica_timeout, WRITE, self._key(name), *arguments
+            wanted, self._replica_timeout, self._channel(name), WRITE, self._key(name), *arguments
         )
         done, stored, now, history = answer
         if not done:
@@ -202,10 +204,11 @@ class PlainRedisStore(TokenStore):
         prefix = f"{self.namespace}:{{".encode()
         seen: set[bytes] = set()
         async for key in self._link().scan(prefix + b"*}"):
+            name = key[len(prefix) : -1]
             # SCAN may name a key twice, and so may two servers while its slot moves.
-            if key not in seen:
-                seen.add(key)
-                yield key[len(prefix) : -1].decode()
+            if name not in seen and _RECORD.fullmatch(name):
+                seen.add(name)
+                yield name.decode()
 
     async def aclose(self) -> None:
         """Close the connections of all event loops. A ready-made client stays open."""
@@ -225,19 +228,22 @@ class PlainRedisStore(TokenStore):
             self._links.pop(loop, None)
 
     async def _end(self, loop: asyncio.AbstractEventLoop) -> None:
-        link, end = self._links.pop(loop, None), self._ends.pop(loop, None)
+        link, end = self._links.get(loop), self._ends.get(loop)
         if link is not None and end is not None:
             await link.aclose()
+            # Only now: a closing that is cancelled can be repeated.
+            self._links.pop(loop, None)
+            self._ends.pop(loop, None)
             end.over()
 
     def _link(self) -> Link:
+        if self._closed:
+            raise ClosedError("the Redis store was closed")
         loop = asyncio.get_running_loop()
         link = self._links.get(loop)
         return self._new_link(loop) if link is None else link
 
     def _new_link(self, loop: asyncio.AbstractEventLoop) -> Link:
-        if self._closed:
-            raise ClosedError("the Redis store was closed")
         for other in list(self._links):
             if other.is_closed():
                 # Another thread's loop may do the same.
@@ -292,9 +298,3 @@ class PlainRedisStore(TokenStore):
                 "the Redis user may not call INFO (+info): a fail-over that loses writes is not noticed"
             )
         return "" if history is None else history.decode("ascii")
-
-
-def _checked_client(client: Redis | RedisCluster) -> Redis | RedisCluster:
-    if client.get_encoder().decode_responses:
-        raise ConfigurationError("a Redis client with decode_responses=False is needed")
-    return client

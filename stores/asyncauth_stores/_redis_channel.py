@@ -123,6 +123,7 @@ class Subscriber:
         self._lost = lost
         self._sharded = sharded
         self._channels: dict[bytes, Channel] = {}
+        self._unsaid: set[bytes] = set()
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
@@ -131,7 +132,7 @@ class Subscriber:
     @asynccontextmanager
     async def listen(self, name: str) -> AsyncIterator[Listener]:
         """Return a listener on a channel, which is kept subscribed until the context ends."""
-        channel = self._channels.setdefault(name.encode(), Channel())
+        channel = self._channels.get(name.encode()) or self._opened(name.encode())
         listener = Listener(channel)
         channel.bells.add(listener.bell)
         self._start()
@@ -143,12 +144,21 @@ class Subscriber:
 
     async def aclose(self) -> None:
         """End the connection, and wake whoever waits."""
+        # First, for a connection that breaks in the same moment may swallow the cancellation.
+        channels, self._channels = self._channels, {}
+        for channel in channels.values():
+            channel.settle(live=False)
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    def _start(self) -> None:
+    def _opened(self, name: bytes) -> Channel:
+        channel = self._channels[name] = Channel()
+        self._unsaid.add(name)
         self._wanted.set()
+        return channel
+
+    def _start(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="asyncauth-redis-subscriber")
 
@@ -156,6 +166,7 @@ class Subscriber:
         channel = self._channels.get(name)
         if channel is not None and not channel.bells:
             del self._channels[name]
+            self._unsaid.add(name)
             self._wanted.set()
 
     async def _run(self) -> None:
@@ -171,7 +182,7 @@ class Subscriber:
                 # Messages may be lost from here on: everybody looks again.
                 for channel in self._channels.values():
                     channel.settle(live=False)
-            if self._failures:
+            if self._failures and self._channels:
                 await asyncio.sleep(backoff.compute(self._failures))
 
     async def _serve(self, connection: AbstractConnection) -> None:
@@ -188,13 +199,12 @@ class Subscriber:
         """Keep the server's subscriptions equal to the channels, until there are none."""
         loop = asyncio.get_running_loop()
         probe_at = loop.time() + _PROBE
-        asked: dict[bytes, Channel] = {}
+        self._unsaid = set(self._channels)
         while self._channels:
-            # A channel that was forgotten and came back is another object, and asked for again.
-            new = [name for name, channel in self._channels.items() if asked.get(name) is not channel]
-            gone = asked.keys() - self._channels.keys()
-            asked = dict(self._channels)
-            await self._say(connection, "UNSUBSCRIBE", gone)
+            names, self._unsaid = self._unsaid, set()
+            # One that was forgotten and came back is a channel that waits for its confirmation.
+            new = [name for name in names if name in self._channels]
+            await self._say(connection, "UNSUBSCRIBE", names.difference(new))
             await self._say(connection, "SUBSCRIBE", new)
             await _within(probe_at - loop.time(), self._wanted)
             self._wanted.clear()
@@ -259,7 +269,7 @@ class Subscriber:
             await self._say(connection, "SUBSCRIBE", list(self._channels))
 
     def _note_failure(self, errors: BaseExceptionGroup[Exception]) -> None:
-        if not self._failures:
+        if not self._failures and self._channels:
             reason = next(self._place.explained(error) for error in _leaves(errors))
             _log.warning("no wake-up channel, looking every %g s until it is back: %s", _POLL, reason)
         self._failures += 1

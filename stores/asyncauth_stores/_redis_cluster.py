@@ -62,8 +62,7 @@ class ClusterServers:
                 asking = not isinstance(error, MovedError)
                 if not asking:
                     self._doubt()
-                # Without a host it is the one that said so.
-                address = self._remap(error.host or address[0], error.port)
+                address = self._remap(_host(error.host, address), error.port)
         raise StoreUnavailableError("the Cluster's servers send this key's commands round in circles")
 
     async def server_of(self, key: str) -> Server:
@@ -93,6 +92,7 @@ class ClusterServers:
 
     def _at(self, address: Address) -> Server:
         if address not in self._servers:
+            self._search.check_open()
             self._servers[address] = self._maker.server(address, self._doubt)
         return self._servers[address]
 
@@ -118,6 +118,15 @@ class ClusterServers:
         if not rows:
             raise StoreUnavailableError(f"{named(address)} knows of no slots")
         return [
-            (first, last, *(self._remap((node[0] or b"").decode() or address[0], node[1]) for node in nodes))
+            (
+                first,
+                last,
+                *(self._remap(_host((node[0] or b"").decode(), address), node[1]) for node in nodes),
+            )
             for first, last, *nodes in rows
         ]
+
+
+def _host(told: str, asked: Address) -> str:
+    """Return a host that a server named; one that knows none, in either way, means its own."""
+    return asked[0] if told in {"", "?"} else told

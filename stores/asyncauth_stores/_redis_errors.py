@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final, final
 
 import attrs
-from redis.exceptions import AskError, RedisError, ResponseError
+from redis.exceptions import AskError, MaxConnectionsError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -42,6 +42,7 @@ _ADVICE: Final = {
     "DB index": "it has no database of this number: see the end of the URL",
     "MOVED": "it is part of a Cluster: use redis+cluster:// and the same hosts",
     "cluster support disabled": "it is no Cluster: use redis://",
+    "UNBLOCKED": "it ceased to be the primary while it waited for its replicas: the write may get lost",
     "unknown command": "it lacks a command that is needed: is the URL's scheme the right one",
 }
 
@@ -64,12 +65,13 @@ class Place:
     namespace: str
 
     @contextmanager
-    def translated(self, *through: type[Exception], sent: bool = True) -> Iterator[None]:
+    def translated(self, *through: type[Exception], sent: bool = True, done: bool = False) -> Iterator[None]:
         """Turn everything that redis-py raises into `StoreUnavailableError`.
 
         Args:
             through: What is not for the caller, and left as it is.
             sent: Whether a command may have arrived of which there is no answer.
+            done: Whether something was done before: a refusal does not undo it.
         """
         try:
             yield
@@ -79,11 +81,16 @@ class Place:
             kind = StoreUnavailableError if sent else UndoneError
             raise kind(self.explained(error)) from error
         except RedisError as error:
-            # Not chained: the text of an answer may quote what was sent.
-            raise UndoneError(self.explained(error)) from None
+            refusal = StoreUnavailableError if done else UndoneError
+            told = refusal(self.explained(error))
+            # The text of an answer may quote what was sent, and loggers look at contexts too.
+            error.args = ()
+            raise told from None
 
     def explained(self, error: Exception) -> str:
         """Return what is wrong and what to do, without a secret."""
+        if isinstance(error, MaxConnectionsError):
+            return f"the client's connections to Redis at {self.name} are all in use: raise max_connections"
         code = _code(error)
         if code == "NOPERM":
             return f"Redis at {self.name} refuses: {self._missing(str(error))}"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final, final
 from weakref import WeakValueDictionary
@@ -10,8 +10,9 @@ from weakref import WeakValueDictionary
 import attrs
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
-from redis.exceptions import NoScriptError
+from redis.exceptions import AskError, NoScriptError
 
+from asyncauth._errors import AuthError, ClosedError, ConfigurationError
 from asyncauth_stores._redis_channel import Channel, Listener
 from asyncauth_stores._redis_cluster import ClusterServers
 from asyncauth_stores._redis_errors import Place
@@ -22,6 +23,8 @@ from asyncauth_stores._redis_url import Target, connection_settings, named
 
 _CONNECTIONS: Final = 8
 """Commands under way at once. More do not help: a server runs one script after the other."""
+_FEWEST: Final = 2
+"""Connections of a ready-made client: one listens all the time."""
 _PAGE: Final = 1000
 _SETTINGS: Final = (
     "credential_provider",
@@ -45,40 +48,68 @@ class Link:
     Attributes:
         servers: Connections belong to the event loop that made them.
         sharded: Whether channels belong to the server of their slot.
+        width: Commands under way at once.
         channels: Those that somebody listens to, or did lately, by name.
     """
 
     servers: Servers
     sharded: bool = False
+    width: int = _CONNECTIONS
     channels: WeakValueDictionary[str, Channel] = attrs.field(init=False, factory=WeakValueDictionary)
-    _gate: asyncio.Semaphore = attrs.field(init=False, factory=lambda: asyncio.Semaphore(_CONNECTIONS))
+    _gate: asyncio.Semaphore = attrs.field(init=False)
+    _closed: bool = attrs.field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._gate = asyncio.Semaphore(self.width)
 
     async def call(self, script: Script, key: str, *args: str | bytes) -> Any:
         """Run a script on one key.
 
         Raises:
             StoreUnavailableError: The server cannot be reached, or refuses.
+            ClosedError: The store was closed before its turn came.
         """
-        async with self._gate:
+        async with self._turn():
             return await self.servers.run(key, partial(_evaluated, script, key, args))
 
     async def call_replicated(
-        self, replicas: int, timeout_ms: int, script: Script, key: str, *args: str | bytes
+        self, replicas: int, timeout_ms: int, channel: str, script: Script, key: str, *args: str | bytes
     ) -> tuple[Any, int]:
-        """Run a script, then wait on its connection until replicas have what it wrote.
+        """Run a script that rings a channel, then wait on its connection until replicas have what it wrote.
 
         Returns:
             The script's result, and how many replicas have it, if any were asked for.
         """
+        on_its_way = False
 
         async def job(talk: Talk) -> tuple[Any, int]:
+            nonlocal on_its_way
+            on_its_way = talk.asking
             answer = await _evaluated(script, key, args, talk)
             if not replicas:
                 return answer, 0
-            return answer, await talk.say("WAIT", replicas, timeout_ms, patience=timeout_ms / 1000)
+            # Nobody may run the script again elsewhere because this is refused.
+            with talk.place.translated(done=True):
+                return answer, await talk.say("WAIT", replicas, timeout_ms, patience=timeout_ms / 1000)
 
+        async with self._turn():
+            done = await self.servers.run(key, job)
+            if on_its_way:
+                await self._ring_at_home(key, channel)
+            return done
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
         async with self._gate:
-            return await self.servers.run(key, job)
+            if self._closed:
+                raise ClosedError("the Redis store was closed")
+            yield
+
+    async def _ring_at_home(self, key: str, channel: str) -> None:
+        """Ring at the server that a key is about to leave: waiters listen where its slot still is."""
+        with suppress(AuthError, AskError):
+            server = await self.servers.server_of(key)
+            await server.run(partial(_rung, channel))
 
     @asynccontextmanager
     async def listen(self, key: str, channel: str) -> AsyncIterator[Listener]:
@@ -100,14 +131,16 @@ class Link:
         for server in await self.servers.all():
             cursor = b"0"
             while True:
-                cursor, keys = await server.run(partial(_scanned, cursor, pattern))
+                async with self._turn():
+                    cursor, keys = await server.run(partial(_scanned, cursor, pattern))
                 for key in keys:
                     yield key
                 if cursor == b"0":
                     break
 
     async def aclose(self) -> None:
-        """Close what is not somebody else's."""
+        """Close what is not somebody else's, and let nobody begin who still waits for a turn."""
+        self._closed = True
         await self.servers.aclose()
 
 
@@ -116,6 +149,10 @@ async def _evaluated(script: Script, key: str, args: tuple[str | bytes, ...], ta
         return await talk.say("EVALSHA", script.sha, 1, key, *args)
     except NoScriptError:
         return await talk.say("EVAL", script.text, 1, key, *args)
+
+
+async def _rung(channel: str, talk: Talk) -> None:
+    await talk.say("SPUBLISH", channel, "")
 
 
 async def _scanned(cursor: bytes, pattern: bytes, talk: Talk) -> tuple[bytes, list[bytes]]:
@@ -134,12 +171,28 @@ def link_to(target: Target, namespace: str, look: FirstLook) -> Link:
     return Link(OneServer(maker.server(next(iter(target.addresses), None)), owned=True))
 
 
+def checked_client(client: Redis | RedisCluster) -> Redis | RedisCluster:
+    """Return a ready-made client that can be used.
+
+    Raises:
+        ConfigurationError: It cannot.
+    """
+    if client.get_encoder().decode_responses:
+        raise ConfigurationError("a Redis client with decode_responses=False is needed")
+    if isinstance(client, Redis) and client.connection_pool.max_connections < _FEWEST:
+        raise ConfigurationError(
+            f"a Redis client with max_connections of at least {_FEWEST} is needed: one connection listens"
+        )
+    return client
+
+
 def link_over(client: Redis | RedisCluster, namespace: str, look: FirstLook) -> Link:
     """Return the same for a ready-made client, whose connections stay its own."""
     if isinstance(client, RedisCluster):
         return _link_like(client, namespace, look)
-    server = Server(client.connection_pool, Place(place_of(client), namespace), look)
-    return Link(OneServer(server, owned=False))
+    pool = client.connection_pool
+    server = Server(pool, Place(place_of(client), namespace), look)
+    return Link(OneServer(server, owned=False), width=min(_CONNECTIONS, pool.max_connections - 1))
 
 
 def _link_like(client: RedisCluster, namespace: str, look: FirstLook) -> Link:

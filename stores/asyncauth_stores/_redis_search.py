@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Generic, TypeVar, final
 
-from asyncauth._errors import StoreError, StoreUnavailableError
+from asyncauth._errors import ClosedError, StoreError, StoreUnavailableError
 from asyncauth_stores._redis_server import Server
 from asyncauth_stores._redis_url import Address
 
@@ -28,19 +28,36 @@ class Search(Generic[_T]):
         self._ask = ask
         self._what = what
         self._task: asyncio.Task[_T] | None = None
+        self._closed = False
 
     async def __call__(self, addresses: Sequence[Address]) -> _T:
         """Return the first answer; joins a search that is under way.
 
         Raises:
             StoreUnavailableError: Nobody answers; with everybody's reason.
+            ClosedError: The search was closed.
         """
+        self.check_open()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._search(addresses), name="asyncauth-redis-search")
-        return await asyncio.shield(self._task)
+            self._task.add_done_callback(_heeded)
+        task = self._task
+        await asyncio.wait([task])
+        self.check_open()
+        return task.result()
+
+    def check_open(self) -> None:
+        """Tell whoever is about to connect that it is too late.
+
+        Raises:
+            ClosedError: The search was closed.
+        """
+        if self._closed:
+            raise ClosedError("the Redis store was closed")
 
     async def aclose(self) -> None:
-        """End a search that is under way."""
+        """End a search that is under way, and refuse others."""
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -81,4 +98,12 @@ class Farewell:
 
     async def aclose(self) -> None:
         """Wait until they are closed."""
-        await asyncio.gather(*self._closing, return_exceptions=True)
+        # Whoever is cancelled here leaves it to them, and may wait again.
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+
+def _heeded(task: asyncio.Task[_T]) -> None:
+    """Take note of how a search ended, for nobody may be left who wants to know."""
+    if not task.cancelled():
+        task.exception()

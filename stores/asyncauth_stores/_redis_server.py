@@ -14,7 +14,7 @@ from redis.exceptions import AskError, NoPermissionError
 from asyncauth._errors import ConfigurationError, StoreUnavailableError
 from asyncauth_stores._redis_channel import Subscriber
 from asyncauth_stores._redis_connection import taken_from
-from asyncauth_stores._redis_errors import Place
+from asyncauth_stores._redis_errors import Place, UndoneError
 from asyncauth_stores._redis_url import Address, named
 
 _T = TypeVar("_T")
@@ -33,10 +33,12 @@ class Talk:
     """One connection, for as long as one job takes.
 
     Attributes:
+        place: How messages name the server.
         asking: Whether the key is only on its way to this server: each command has to say so.
     """
 
     connection: AbstractConnection
+    place: Place
     asking: bool = False
 
     async def say(self, *command: str | bytes | int, patience: float = 0.0) -> Any:
@@ -89,7 +91,7 @@ class FirstLook:
     def __init__(self) -> None:
         self._warned = False
 
-    async def __call__(self, talk: Talk, place: Place) -> None:
+    async def __call__(self, talk: Talk) -> None:
         """Ask a server what it is.
 
         Raises:
@@ -100,6 +102,7 @@ class FirstLook:
         # Nothing depends on it, and that the permission is missing is warned of elsewhere.
         except NoPermissionError:
             return
+        place = talk.place
         if facts.get("redis_mode", facts.get("server_mode")) == "sentinel":
             raise ConfigurationError(
                 f"{place.name} is a Sentinel: redis+sentinel://{place.name}/<the primary's name>"
@@ -156,22 +159,25 @@ class Server:
         self._pool = pool
         self._look = look
         self._looked = False
+        self._closed = False
         self._through = (AskError,) if sharded else ()
 
     async def run(self, job: Job[_T], *, asking: bool = False) -> _T:
         """Do a job on a connection of its own; one in which it failed is not used again.
 
         Raises:
-            UndoneError: The server cannot be reached, or refuses.
+            UndoneError: The server cannot be reached, or refuses, or was closed.
             StoreUnavailableError: Nobody knows whether it did the job.
             ConfigurationError: It is no server to keep tokens in.
             AskError: The key is another server's of the Cluster.
         """
+        if self._closed:
+            raise UndoneError(f"Redis at {self.place.name} is not the one to ask any more")
         try:
             with self.place.translated(*self._through, sent=False):
                 async with taken_from(self._pool, _ANSWER) as connection:
                     with self.place.translated(*self._through):
-                        return await self._talked(Talk(connection, asking), job)
+                        return await self._talked(Talk(connection, self.place, asking), job)
         except AskError:
             raise
         except BaseException:
@@ -181,7 +187,7 @@ class Server:
     async def _talked(self, talk: Talk, job: Job[_T]) -> _T:
         try:
             if not self._looked:
-                await self._look(talk, self.place)
+                await self._look(talk)
                 self._looked = True
             return await job(talk)
         except AskError:
@@ -190,9 +196,14 @@ class Server:
             # Whatever it was: the next one asks anew where the primary is.
             await talk.connection.disconnect(nowait=True)
             raise
+        finally:
+            # One that came about while the server was being closed is not among those that were.
+            if self._closed:
+                await talk.connection.disconnect(nowait=True)
 
     async def aclose(self, *, owned: bool = True) -> None:
         """End the subscriber, and the connections if they are nobody else's."""
+        self._closed = True
         await self.subscriber.aclose()
         if owned:
             # A frozen peer of a TLS connection does not say goodbye.
@@ -259,11 +270,12 @@ class Maker:
         settings = dict(self.settings)
         kind = settings.pop("connection_class", Connection)
         connection = kind(**settings, **_where(address))
-        with self.place(address).translated():
+        place = self.place(address)
+        with place.translated():
             try:
                 async with asyncio.timeout(_ANSWER):
                     await connection.connect()
-                return await Talk(connection).say(*command)
+                return await Talk(connection, place).say(*command)
             finally:
                 await connection.disconnect(nowait=True)
 

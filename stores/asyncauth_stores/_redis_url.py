@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final, final
 from urllib.parse import SplitResult, parse_qsl, urlencode
 
@@ -12,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from asyncauth._errors import ConfigurationError
-from asyncauth._open import split_url
+from asyncauth._open import shown_options, split_url
 from asyncauth_stores._redis_connection import Certificates, TLSConnection
 
 Address = tuple[str, int]
@@ -77,18 +78,22 @@ def target_of(url: str) -> Target:
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     base, _, kind = parts.scheme.partition("+")
     known = URL_OPTIONS if kind == "sentinel" else {name for name in URL_OPTIONS if "sentinel" not in name}
-    unknown = query.keys() - known
-    if unknown:
-        raise ConfigurationError(f"unknown options in the Redis URL: {', '.join(sorted(unknown))}")
-    try:
+    if query.keys() - known:
+        shown = shown_options(query, known)
+        raise ConfigurationError(
+            f"unknown options in the Redis URL{shown}; known: {', '.join(sorted(known))}"
+        )
+    # What redis-py and Python say may quote the URL: their errors are not even context.
+    with suppress(ValueError):
         return _read(parts, base, kind, query)
-    except ValueError:
-        raise ConfigurationError(_FORMS) from None
+    raise ConfigurationError(_FORMS)
 
 
 def _read(parts: SplitResult, base: str, kind: str, query: dict[str, str]) -> Target:
     if kind not in _PORTS or (kind and base not in {"redis", "rediss"}):
         raise ValueError("another scheme")
+    if base == "unix" and parts.netloc and not parts.netloc.endswith("@"):
+        raise ValueError("a socket has no host")
     sentinel = {
         name.removeprefix("sentinel_"): query.pop(name)
         for name in ("sentinel_username", "sentinel_password")

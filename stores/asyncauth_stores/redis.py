@@ -29,7 +29,8 @@ that ask for some have their own options. Options stand in the query:
 | `db`, `username`, `password`, `client_name` | instead of in the URL's other parts; a name in `CLIENT LIST` |
 
 A ready-made client works too: `Redis`, also one that `Sentinel.master_for` made, and `RedisCluster`, whose
-settings are taken over. See `PlainRedisStore`.
+settings are taken over. A `Redis` needs room for two connections at least (`max_connections`), of which one
+listens all the time. See `PlainRedisStore`.
 
 Permissions
 -----------
@@ -76,7 +77,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from asyncauth._open import flag, made, taken_options
 from asyncauth.abc import TokenStore
-from asyncauth_stores._keys import KeyRing, find_keys
+from asyncauth_stores._keys import KeyRing, KeySource, find_keys
 from asyncauth_stores._redis import PlainRedisStore
 from asyncauth_stores._redis_url import URL_OPTIONS
 from asyncauth_stores.sealed import SealedTokenStore
@@ -88,11 +89,12 @@ class RedisTokenStore(SealedTokenStore):
     """Shares tokens through a server, sealed; `PlainRedisStore` is the same without the seal.
 
     The key ring is the first that there is: `key`, `key_file`, the environment variable `ASYNCAUTH_KEY`,
-    the file `asyncauth/key` in the user's configuration folder. Files are read at first use.
+    `ASYNCAUTH_PASSPHRASE` with `ASYNCAUTH_SALT`, the file `asyncauth/key` in the user's configuration folder.
+    Nothing is read before first use.
 
     Args:
         server: See `PlainRedisStore`, as for `namespace`, `replicas` and `replica_timeout`.
-        key: The key ring, or its text.
+        key: The key ring, its text, or where it comes from (`asyncauth_stores.sealed` has a guide).
         key_file: A file that holds the key ring's text, with mode 0600.
         create_key: Make the key file, at first use, if it is not there. All workers need the same one.
 
@@ -104,7 +106,7 @@ class RedisTokenStore(SealedTokenStore):
         self,
         server: str | Redis | RedisCluster,
         *,
-        key: KeyRing | str | None = None,
+        key: KeyRing | KeySource | str | None = None,
         key_file: str | os.PathLike[str] | None = None,
         create_key: bool = False,
         namespace: str = "asyncauth",
