@@ -85,7 +85,7 @@ async def _store(worker: Worker, slot: Slot, entry: Entry) -> Outcome:
     clock, policy = worker.means.clock, worker.means.policy
     deadline = clock.monotonic() + policy.wait
     commit = partial(transitions.commit, entry=entry, policy=policy)
-    slot.ready = None
+    slot.serve(None)
     while True:
         try:
             outcome = await worker.means.ledger.run(slot.name, commit)

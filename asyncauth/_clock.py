@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import final
 
 
@@ -44,8 +45,8 @@ class SystemClock(Clock):
 
     __slots__ = ()
 
-    def monotonic(self) -> float:
-        return time.clock_gettime(_MONOTONIC)
+    # Each request asks: no frame of Python's own for it.
+    monotonic = staticmethod(partial(time.clock_gettime, _MONOTONIC))  # pyright: ignore[reportAssignmentType]
 
     def wall(self) -> float:
         return time.time()

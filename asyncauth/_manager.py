@@ -2,33 +2,26 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
-from typing import NoReturn, Self, TypeVar, final
+from typing import NoReturn, Self, TypeVar, cast, final
 
 import aiohttp
 
-from asyncauth import _transitions as transitions
 from asyncauth._amend import amend
-from asyncauth._answers import Step, View
+from asyncauth._authorization import authorize, forget, put, shared_slot
 from asyncauth._clock import SYSTEM_CLOCK, Clock
-from asyncauth._errors import (
-    AuthorizationRequiredError,
-    ConfigurationError,
-    StoreUnavailableError,
-    UnreadableRecordError,
-)
+from asyncauth._errors import ConfigurationError
 from asyncauth._events import Listener
-from asyncauth._issue import first_entry, new_id
+from asyncauth._issue import new_id
 from asyncauth._policy import RefreshPolicy
-from asyncauth._record import Entry, Record
 from asyncauth._registry import shared_worker
-from asyncauth._slot import Slot
+from asyncauth._slot import Held
 from asyncauth._token import Token
 from asyncauth._worker import Worker
-from asyncauth._writing import to_ms
 from asyncauth.abc import AuthFlow, AuthScheme, TokenStore
 
 _Scheme = TypeVar("_Scheme", bound=AuthScheme)
+_AtHand = tuple[AuthScheme, Callable[[], float], Held, Token]
+_NOTHING = cast("_AtHand", (None, None, None, None))  # no scheme is None: the rest is not looked at
 
 
 @final
@@ -72,6 +65,8 @@ class TokenManager:
         self._client = client
         self._listener = listener
         self._bound: tuple[asyncio.AbstractEventLoop, Worker] | None = None
+        self._in_one_loop = True
+        self._at_hand = _NOTHING
         self._retained: dict[asyncio.AbstractEventLoop, Worker] = {}
 
     @property
@@ -91,6 +86,8 @@ class TokenManager:
         if self._client is not None and bound is not None and bound[0] is not loop:
             raise ConfigurationError("a client session is one event loop's: make another TokenManager")
         worker = shared_worker(self._store, self._policy, self._clock, self._client)
+        self._in_one_loop = self._in_one_loop and (bound is None or bound[0] is loop or bound[0].is_closed())
+        self._at_hand = _NOTHING
         self._bound = (loop, worker)
         if self._listener is not None:
             worker.listeners.add(self._listener)
@@ -113,6 +110,12 @@ class TokenManager:
 
         Cancellation ends the wait; a renewal goes on, for the others.
         """
+        known, now, held, token = self._at_hand
+        if known is scheme and now() + min_ttl < held.calm_until:
+            return token
+        return await self._token(scheme, min_ttl)
+
+    async def _token(self, scheme: AuthScheme, min_ttl: float) -> Token:
         worker = self.worker
         slot = worker.slot(scheme)
         now = worker.means.clock.monotonic()
@@ -121,6 +124,8 @@ class TokenManager:
             held = await worker.obtain(slot, scheme, min_ttl)
         elif now >= held.early_at:
             worker.renew_early(slot, scheme)
+        if self._in_one_loop:  # else it would be another loop's worker's, of which this one's knows nothing
+            self._at_hand = (scheme, worker.means.clock.monotonic, held, held.entry.token)
         return held.entry.token
 
     async def put(self, scheme: AuthScheme, token: Token) -> None:
@@ -134,22 +139,8 @@ class TokenManager:
 
         Not idempotent: each call begins a new era. Cancellation may leave the token stored.
         """
-        await self._put(scheme, token, new_id(), self.worker.means.clock.monotonic())
-
-    async def _put(self, scheme: AuthScheme, token: Token, entry_id: str, since: float) -> None:
         worker = self.worker
-        slot, policy, clock = _shared_slot(worker, scheme), worker.means.policy, worker.means.clock
-
-        def put(view: View) -> Step:
-            issued_at = view.now - to_ms(clock.monotonic() - since)
-            entry = first_entry(entry_id, token, scheme, issued_at=issued_at)
-            return transitions.put(view, entry, policy)
-
-        outcome = await worker.means.ledger.replace(slot.name, put)
-        record = outcome.sighting.record
-        if record is not None and record.entry is not None:
-            slot.take(record.entry, outcome.sighting, policy)
-        worker.rest(slot)
+        await put(worker, scheme, token, new_id(), worker.means.clock.monotonic())
 
     async def authorize(self, scheme: _Scheme, flow: AuthFlow[Token]) -> _Scheme:
         """Hold a conversation that obtains an authorization, and store what it gives for all workers.
@@ -169,28 +160,7 @@ class TokenManager:
 
         Cancellation may lose what the vendor issued.
         """
-        worker = self.worker
-        # A code is for one use: the store has to be there for what it buys.
-        with suppress(UnreadableRecordError):
-            await worker.means.ledger.look(_shared_slot(worker, scheme).name)
-        clock, policy = worker.means.clock, worker.means.policy
-        asked_at = clock.monotonic()  # life counts from before the request
-        try:
-            token = await worker.means.converse(flow)
-        except AuthorizationRequiredError as error:
-            error.authorize_url = error.authorize_url or scheme.authorize_url
-            raise
-        owner, entry_id = scheme.for_token(token), new_id()
-        deadline = clock.monotonic() + policy.wait
-        while True:
-            try:
-                await self._put(owner, token, entry_id, asked_at)
-            except StoreUnavailableError:
-                if clock.monotonic() >= deadline:
-                    raise
-                await clock.sleep(policy.store_timeout)
-            else:
-                return owner
+        return await authorize(self.worker, scheme, flow)
 
     async def amend(self, scheme: AuthScheme, change: Callable[[Token], AuthFlow[Token]]) -> Token:
         """Change what lies on the token at the vendor, and store the outcome for all workers.
@@ -211,7 +181,7 @@ class TokenManager:
         Cancellation ends the wait; the change is made and stored.
         """
         worker = self.worker
-        return await amend(worker, _shared_slot(worker, scheme), scheme, change)
+        return await amend(worker, shared_slot(worker, scheme), scheme, change)
 
     async def forget(self, scheme: AuthScheme) -> None:
         """Drop the token in all workers, without telling the vendor.
@@ -223,7 +193,7 @@ class TokenManager:
 
         Idempotent. Cancellation may leave the token forgotten or not.
         """
-        await self._forget(scheme)
+        await forget(self.worker, scheme)
 
     async def logout(self, scheme: AuthScheme) -> None:
         """Drop the token in all workers, then end it at the vendor.
@@ -237,24 +207,9 @@ class TokenManager:
 
         Cancellation may leave the token forgotten and the vendor told or not.
         """
-        entry = await self._forget(scheme)
+        entry = await forget(self.worker, scheme)
         if entry is not None:
             await self.worker.means.converse(scheme.logout(entry.token))
-
-    async def _forget(self, scheme: AuthScheme) -> Entry | None:
-        worker = self.worker
-        slot, ledger, policy = _shared_slot(worker, scheme), worker.means.ledger, worker.means.policy
-        seen: list[Record] = []
-
-        def forget(view: View) -> Step:
-            record = view.record or Record()
-            if not seen or record.era == seen[0].era:  # else it is a new authorization's, which stays
-                seen.append(record)
-            return transitions.forget(view, seen[0].era, policy)
-
-        await ledger.run(slot.name, forget, fresh=True)  # a shared look may be from before the last `put`
-        slot.drop()
-        return seen[-1].entry
 
     def retain(self) -> None:
         """Count as a user of the running loop's shared worker, until `aclose`."""
@@ -268,6 +223,7 @@ class TokenManager:
 
         The store closes what is left. May be called again.
         """
+        self._at_hand = _NOTHING
         worker = self._retained.pop(asyncio.get_running_loop(), None)
         if worker is not None:
             worker.users -= 1
@@ -288,13 +244,3 @@ class TokenManager:
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
-
-
-def _shared_slot(worker: Worker, scheme: AuthScheme) -> Slot:
-    """Return the slot of a token that is shared through the store."""
-    slot = worker.slot(scheme)
-    if slot.constant is not None:
-        raise ConfigurationError(
-            f"{scheme.key.scheme} has no token to store: it is made of the credential alone"
-        )
-    return slot

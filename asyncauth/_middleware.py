@@ -7,7 +7,14 @@ from typing import Any, NoReturn, final
 import aiohttp
 from yarl import URL
 
-from asyncauth._errors import AuthError, ClosedError, ConfigurationError, TokenUnavailableError
+from asyncauth._consent import announce
+from asyncauth._errors import (
+    AuthError,
+    AuthorizationRequiredError,
+    ClosedError,
+    ConfigurationError,
+    TokenUnavailableError,
+)
 from asyncauth._exchange import AuthResponse
 from asyncauth._idle import note_use
 from asyncauth._manager import TokenManager
@@ -96,7 +103,6 @@ class AuthMiddleware:
         worn, sent_at = self._worn, 0.0
         if (
             worn is None
-            or worn.slot.ready is not worn.held
             or worn.loop is not request.loop
             or (sent_at := worn.monotonic()) >= worn.held.calm_until
         ):
@@ -224,7 +230,8 @@ class AuthMiddleware:
             await _read_small(response)
         finally:
             response.release()
-        raise await self._manager.worker.need_user(worn.slot, self._scheme, worn.held, message)
+        await announce(worn.worker.means, worn.slot, self._scheme, worn.held.entry, message)
+        raise AuthorizationRequiredError(message, authorize_url=self._scheme.authorize_url)
 
 
 def manager_on(store: TokenStore | TokenManager, policy: RefreshPolicy | None) -> TokenManager:

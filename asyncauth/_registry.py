@@ -5,12 +5,10 @@ import os
 import threading
 import weakref
 from functools import partial
-from typing import cast
 
 import aiohttp
 
 from asyncauth._clock import SYSTEM_CLOCK, Clock
-from asyncauth._ending import ParentsStore
 from asyncauth._errors import ConfigurationError
 from asyncauth._policy import RefreshPolicy
 from asyncauth._worker import Worker
@@ -105,8 +103,7 @@ def _leave_to_parent() -> None:
     _lock = threading.Lock()
     _inherited.extend(_workers)
     for worker in _inherited:
-        worker.closed = worker.is_parents = True
-        worker.means.ledger.store = cast("TokenStore", ParentsStore())
+        worker.leave_to_parent()
 
 
 if hasattr(os, "register_at_fork"):

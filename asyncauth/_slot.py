@@ -32,7 +32,8 @@ class Held:
         fresh_until: Until then renewing it gains too little to be worth it.
         idle_for: Seconds that it serves after a use, if its life depends on uses.
         used_at: Its last use, by any worker as far as this one knows.
-        calm_until: Until then there is nothing to do but to use it.
+        calm_until: Until then there is nothing to do but to use it: all that the fast path looks at. Past
+            while it may not be put on requests.
     """
 
     entry: Entry
@@ -41,10 +42,8 @@ class Held:
     fresh_until: float
     idle_for: float = inf
     used_at: float = -inf
-    calm_until: float = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.calm_until = min(self.usable_until, self.early_at, self.idle_until)
+    calm_until: float = attrs.field(init=False, default=-inf)
+    _serving: bool = attrs.field(init=False, default=False)
 
     @property
     def idle_until(self) -> float:
@@ -55,7 +54,12 @@ class Held:
         """Note that the vendor accepted it at this moment, at the earliest."""
         if at > self.used_at:
             self.used_at = at
-            self.calm_until = min(self.usable_until, self.early_at, self.idle_until)
+            self.serve(serving=self._serving)
+
+    def serve(self, *, serving: bool) -> None:
+        """Say whether it may be put on requests."""
+        self._serving = serving
+        self.calm_until = min(self.usable_until, self.early_at, self.idle_until) if serving else -inf
 
     @classmethod
     def of(cls, entry: Entry, sighting: Sighting, policy: RefreshPolicy, *, early: bool) -> "Held":
@@ -121,7 +125,7 @@ class Slot:
         scheme: The vendor's knowledge, as of the first use.
         constant: The token, if it is made of the credential alone.
         held: The entry known last, usable or not.
-        ready: The same, if it may be put on requests: all that the fast path reads.
+        ready: The same, if it may be put on requests; see `serve`.
         committing: The id of the entry that this worker stores: its own watch need not adopt it.
         flight: The one renewal under way in this process.
         unanswered: The attempt that may have been granted, by an answer of the store that did not come.
@@ -167,7 +171,8 @@ class Slot:
         slot = cls(key=scheme.key, name=name, scheme=scheme, constant=scheme.constant)
         if slot.constant is not None:
             entry = constant_entry(slot.constant)
-            slot.held = slot.ready = Held(entry=entry, usable_until=inf, early_at=inf, fresh_until=inf)
+            slot.held = Held(entry=entry, usable_until=inf, early_at=inf, fresh_until=inf)
+            slot.serve(slot.held)
         return slot
 
     @property
@@ -188,7 +193,7 @@ class Slot:
             held.use(self.held.used_at)
         self.held = held
         self.shared_use_at = sighting.local_time(entry.last_use or entry.issued_at)
-        self.ready = None if is_bare(entry.token) or entry.id in self.refused else held
+        self.serve(None if is_bare(entry.token) or entry.id in self.refused else held)
         self.committing = self.denied = None
         return held
 
@@ -198,9 +203,18 @@ class Slot:
         if stored is not None and self.held is not None and stored.id == self.held.entry.id:
             self.held.use(-inf if stored.last_use is None else sighting.local_time(stored.last_use))
 
+    def serve(self, held: Held | None) -> None:
+        """Have this entry put on requests from now on, and no other one."""
+        if self.ready is not None:
+            self.ready.serve(serving=False)
+        self.ready = held
+        if held is not None:
+            held.serve(serving=True)
+
     def drop(self) -> None:
         """Forget the entry: the application logged out."""
-        self.held = self.ready = None
+        self.held = None
+        self.serve(None)
 
     def refuse(self, entry_id: str) -> None:
         """Stop using an entry that the vendor refused."""
@@ -208,7 +222,7 @@ class Slot:
         if len(self.refused) > _KEPT_REFUSALS:
             del self.refused[next(iter(self.refused))]
         if self.ready is not None and self.ready.entry.id == entry_id:
-            self.ready = None
+            self.serve(None)
 
     def excuse(self, entry_id: str, until: float) -> None:
         """Go on using an entry that was refused: the fleet does not renew it now.
@@ -218,7 +232,7 @@ class Slot:
         self.refused.pop(entry_id, None)
         self.excused_until = until
         if self.held is not None and self.held.entry.id == entry_id:
-            self.ready = self.held
+            self.serve(self.held)
 
     def deny(self, error: TokenUnavailableError, fingerprint: str, now: float) -> None:
         """Let an error be the answer for a moment: not each request needs to ask the store for it."""

@@ -4,16 +4,14 @@ import asyncio
 import logging
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
-from typing import final
+from typing import cast, final
 
 import aiohttp
 
 from asyncauth._clock import Clock
-from asyncauth._consent import announce
-from asyncauth._ending import FlightTask, has_sent
+from asyncauth._ending import FlightTask, ParentsStore, has_sent
 from asyncauth._errors import (
     AuthError,
-    AuthorizationRequiredError,
     ClosedError,
     TokenUnavailableError,
     WaitTimeoutError,
@@ -192,13 +190,6 @@ class Worker:
             with suppress(AuthError):  # a dead one is renewed at its next use
                 await self.verify(slot, slot.scheme, slot.ready)
 
-    async def need_user(
-        self, slot: Slot, scheme: AuthScheme, used: Held, message: str
-    ) -> AuthorizationRequiredError:
-        """Tell the application once per fleet that a person has to authorize; return the callers' error."""
-        await announce(self.means, slot, scheme, used.entry, message)
-        return AuthorizationRequiredError(message, authorize_url=scheme.authorize_url)
-
     def renew_early(self, slot: Slot, scheme: AuthScheme) -> None:
         """Renew while the entry still serves, with nobody waiting; at most once in `early_pause`."""
         now = self.means.clock.monotonic()
@@ -279,9 +270,18 @@ class Worker:
             self._closing = asyncio.get_running_loop().create_task(self._drain())
         await asyncio.shield(self._closing)
 
-    async def _drain(self) -> None:
+    def leave_to_parent(self) -> None:
+        """Do nothing more, in a forked child: the parent goes on with it."""
+        self.closed = self.is_parents = True
+        self.means.ledger.store = cast("TokenStore", ParentsStore())
+        self._retire()
+
+    def _retire(self) -> None:
         for slot in self._slots.values():
-            slot.ready = None  # nobody follows their records any more
+            slot.serve(None)  # nobody follows their records any more
+
+    async def _drain(self) -> None:
+        self._retire()
         watches = [slot.watch for slot in self._slots.values() if slot.watch is not None]
         sharing = [slot.sharing for slot in self._slots.values() if slot.sharing is not None]
         idle = [task for task, flight in self._flights.items() if not has_sent(flight)]

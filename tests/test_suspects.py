@@ -193,10 +193,12 @@ async def test_an_entry_that_comes_while_an_older_one_is_being_checked_is_not_ta
     used = slot.held
     await suspicion.manager.put(suspicion.scheme, Token(access_token="t2", expires_in=3600))
     newer = slot.held
-    slot.held = slot.ready = used  # as it was before
+    slot.held = used  # as it was before
+    slot.serve(used)
     checking = asyncio.create_task(worker.verify(slot, suspicion.scheme, used))
     await asyncio.sleep(0)  # the check has taken off, and not looked at anything yet
-    slot.held = slot.ready = newer
+    slot.held = newer
+    slot.serve(newer)
     found = await checking
     assert found is not None
     assert found.entry.id == newer.entry.id
