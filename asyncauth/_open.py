@@ -1,7 +1,9 @@
 """`open_store`: a store from a URL, found by entry points."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from inspect import signature
 from typing import Any, TypeVar
@@ -14,6 +16,10 @@ _Store = TypeVar("_Store", bound=TokenStore)
 
 # Read with the imports, because it searches the disk: `open_store` is called in event loops.
 _POINTS = {point.name: point for point in entry_points(group="asyncauth.stores")}
+
+# What is none may be a part of a password: such text is not shown.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,23}")
+_OPTION = re.compile(r"[a-z_]{1,24}")
 
 
 def open_store(url: str, **options: Any) -> TokenStore:
@@ -43,7 +49,8 @@ def open_store(url: str, **options: Any) -> TokenStore:
     scheme, separator, _ = url.partition("://")
     point = _POINTS.get(scheme.lower())
     if point is None:
-        what = f"no store for {scheme!r} URLs" if separator else "a store's URL starts with <scheme>://"
+        is_shown = separator and _SCHEME.fullmatch(scheme)
+        what = f"no store for {scheme!r} URLs" if is_shown else "a store's URL starts with <scheme>://"
         raise ConfigurationError(f"{what}; known schemes: {', '.join(_described_schemes())}")
     store = _load(point).from_url(url, **options)
     if not isinstance(store, TokenStore):
@@ -110,16 +117,14 @@ def taken_options(
         The URL without the options, and the options.
 
     Raises:
-        ConfigurationError: An option is unknown, is there twice, or cannot be read.
+        ConfigurationError: An option is unknown, is there twice, or cannot be read; or see `split_url`.
     """
     parts = split_url(url)
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     names = [name for name, _ in pairs]
-    unknown = set(names) - known.keys() - left
-    if unknown:
-        raise ConfigurationError(
-            f"unknown options in the store's URL: {', '.join(sorted(unknown))}; known: {', '.join(known)}"
-        )
+    if set(names) - known.keys() - left:
+        shown = shown_options(names, known.keys() | left)
+        raise ConfigurationError(f"unknown options in the store's URL{shown}; known: {', '.join(known)}")
     if len(set(names)) < len(names):
         raise ConfigurationError("an option is twice in the store's URL")
     found = {name: _converted(name, text, known[name]) for name, text in pairs if name in known}
@@ -128,10 +133,22 @@ def taken_options(
 
 
 def _converted(name: str, text: str, convert: Callable[[str], object]) -> object:
-    try:
+    with suppress(ValueError):
         return convert(text)
-    except ValueError:
-        raise ConfigurationError(f"the option {name} in the store's URL cannot be read") from None
+    raise ConfigurationError(f"the option {name} in the store's URL cannot be read")
+
+
+def shown_options(names: Iterable[str], known: AbstractSet[str]) -> str:
+    """Return for a message, after a colon, which options a URL has besides the known ones.
+
+    Only what looks like an option, and nothing beside a password in the query: with a `&` in it that is not
+    encoded, its end looks like one too.
+    """
+    given = set(names)
+    if any("password" in name for name in given):
+        return ""
+    shown = sorted(name for name in given - known if _OPTION.fullmatch(name))
+    return f": {', '.join(shown)}" if shown else ""
 
 
 def flag(text: str) -> bool:
@@ -150,13 +167,24 @@ def split_url(url: str) -> SplitResult:
     """Return the parts of a URL.
 
     Raises:
-        ConfigurationError: It has no such parts. The message shows nothing of it.
+        ConfigurationError: It has no such parts, or a password that is not encoded ends up in several of
+            them (RFC 3986, section 3.2.1). The message shows nothing of it.
     """
-    try:
-        return urlsplit(url)
-    except ValueError:
-        # Python's own message may quote the part with the password.
-        raise ConfigurationError("the store's URL cannot be read") from None
+    parts = None
+    # Python's own message may quote the part with the password, and what is raised while it is handled
+    # keeps it as context.
+    with suppress(ValueError):
+        parts = urlsplit(url)
+    if parts is None:
+        raise ConfigurationError("the store's URL cannot be read")
+    is_place = not parts.netloc and parts.path.startswith("/")  # of files or a socket: it has no password
+    if not is_place and "@" in parts.path + parts.query + parts.fragment:
+        raise ConfigurationError(
+            "the store's URL has an @ behind its host. If a part of the password is there, encode the"
+            " password: %3F for ?, %2F for /, %23 for #, %40 for @ (urllib.parse.quote does it); encode any"
+            " other @ too"
+        )
+    return parts
 
 
 def path_of(url: str) -> str:

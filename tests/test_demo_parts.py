@@ -1,16 +1,21 @@
 """Parts of the demo that need no fleet: its systems, the vendor that ends sessions, whom a kill may hit."""
 
 import asyncio
+import tempfile
 from asyncio.subprocess import Process
+from pathlib import Path
 from typing import cast
 
 import pytest
+from click.testing import CliRunner
 
 from asyncauth import schemes
 from asyncauth._clock import SYSTEM_CLOCK
-from asyncauth.cli import _demo_sessions
+from asyncauth.cli import _demo_place, _demo_sessions
+from asyncauth.cli._app import app
 from asyncauth.cli._demo_fleet import Fleet, Member
 from asyncauth.cli._demo_kill import Killer
+from asyncauth.cli._demo_place import own_place
 from asyncauth.cli._demo_policy import YOUNG
 from asyncauth.cli._demo_report import Score
 from asyncauth.cli._demo_schemes import ONE_TIME, SYSTEMS, systems
@@ -99,3 +104,43 @@ async def test_nobody_is_killed_in_the_middle_of_another_token_call(other: str) 
         assert killer.is_calm(member)
         member.under_way[other] = 1
         assert not killer.is_calm(member)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("foo", "a store's URL starts with <scheme>://"),
+        ("nowhere://hunter2", "no store for 'nowhere' URLs; known schemes"),
+        ("redis://:a#hunter2@host", "encode the password"),
+        ("redis://:a[hunter2@host", "cannot be read"),
+        ("redis://host:hunter2", "no Redis URL"),
+        ("redis://host?hunter2=1", "unknown options in the store's URL"),
+    ],
+)
+def test_a_store_that_cannot_be_is_refused_before_it_is_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, words: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    result = CliRunner().invoke(app, ["demo", "--store", url])
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert words in result.stderr
+    assert "hunter2" not in result.output.replace("nowhere://hunter2", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://user:hunter2@host:1/2", "redis://host:1, namespace"),
+        ("redis+sentinel://:hunter2@h1:1,h2:2/main", "redis+sentinel://h1:1,h2:2, namespace"),
+        ("unix:///run/redis.sock?password=hunter2", "unix:///run/redis.sock, namespace"),
+    ],
+)
+async def test_the_demo_shows_where_its_tokens_are_and_no_password(
+    monkeypatch: pytest.MonkeyPatch, url: str, shown: str
+) -> None:
+    monkeypatch.setattr(_demo_place, "_PATIENCE", 0.0)  # nobody is there whose records could be removed
+    async with own_place(url) as place:
+        assert place.shown.startswith(shown)
+        assert "hunter2" not in f"{place}"

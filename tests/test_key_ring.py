@@ -161,8 +161,9 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_file_that_cannot_be_read_is_an_unavailable_store(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailableError, match="directory"):
-        KeyRing.from_file(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreUnavailableError, match="cannot be read: Not a directory"):
+        KeyRing.from_file(tmp_path / "file" / "key")
 
 
 def test_a_file_that_cannot_be_made_says_why(tmp_path: Path) -> None:

@@ -19,56 +19,13 @@ from asyncauth._errors import (
     UnknownKeyError,
     WriteConflictError,
 )
-from asyncauth.abc import Snapshot
 from asyncauth.testing import ManualClock
 from asyncauth.testing._promise import create
 from asyncauth_stores._key_file import change_key_file, new_key_file
 from asyncauth_stores._live_ring import FRESH
 from asyncauth_stores.memory import MemoryTokenStore
 from asyncauth_stores.sealed import KeyFile, KeyRing, SealedTokenStore
-
-_NAME = "0a" * 32
-
-
-class Source:
-    """A source of keys that can be changed, fail, and take its time.
-
-    Attributes:
-        ring: What it gives.
-        trouble: What it raises instead.
-        loads: How often it was asked.
-        gate: Set when it answers at once.
-    """
-
-    def __init__(self, ring: KeyRing) -> None:
-        self.ring = ring
-        self.trouble: Exception | None = None
-        self.loads = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def load(self) -> KeyRing:
-        self.loads += 1
-        await self.gate.wait()
-        if self.trouble is not None:
-            raise self.trouble
-        return self.ring
-
-
-class World:
-    """One place, one source, one clock, and as many stores as wanted."""
-
-    def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.source = Source(KeyRing.generate())
-        self.inner = MemoryTokenStore(clock=self.clock)
-
-    def store(self) -> SealedTokenStore:
-        return SealedTokenStore(self.inner, self.source, clock=self.clock)
-
-
-async def _write(store: SealedTokenStore, value: bytes = b"value") -> Snapshot:
-    return await store.write(_NAME, value, await store.read(_NAME))
+from key_world import NAME, World, write
 
 
 async def _sealed_with(world: World) -> set[str]:
@@ -78,68 +35,68 @@ async def _sealed_with(world: World) -> set[str]:
 async def test_a_store_seals_with_the_new_first_key_half_a_minute_later_at_most() -> None:
     world = World()
     store = world.store()
-    await _write(store)
+    await write(store)
     old, world.source.ring = world.source.ring, world.source.ring.rotate()
     await world.clock.advance(FRESH - 1)
-    await _write(store)
+    await write(store)
     assert await _sealed_with(world) == {old.ids[0]}
     await world.clock.advance(1)
-    await _write(store)
+    await write(store)
     assert await _sealed_with(world) == {world.source.ring.ids[0]}
 
 
 async def test_reading_and_waiting_load_nothing_again() -> None:
     world = World()
     store = world.store()
-    await _write(store)
+    await write(store)
     for _ in range(3):
         await world.clock.advance(10 * FRESH)
-        await store.read(_NAME)
-        await store.changed(_NAME, "", 1)
+        await store.read(NAME)
+        await store.changed(NAME, "", 1)
     assert world.source.loads == 1
 
 
 async def test_a_store_that_meets_an_unknown_key_finds_it_at_once() -> None:
     world = World()
     late = world.store()
-    await _write(late)
+    await write(late)
     world.source.ring = world.source.ring.rotate()
-    await _write(world.store(), b"under the new key")
-    assert (await late.read(_NAME)).value == b"under the new key"
+    await write(world.store(), b"under the new key")
+    assert (await late.read(NAME)).value == b"under the new key"
     assert world.source.loads == 3
 
 
 async def test_a_conflict_under_an_unknown_key_is_opened_too() -> None:
     world = World()
     late = world.store()
-    seen = await _write(late)
+    seen = await write(late)
     world.source.ring = world.source.ring.rotate()
-    await _write(world.store(), b"under the new key")
+    await write(world.store(), b"under the new key")
     with pytest.raises(WriteConflictError) as caught:
-        await late.write(_NAME, b"late", seen)
+        await late.write(NAME, b"late", seen)
     assert caught.value.snapshot.value == b"under the new key"
 
 
 async def test_a_key_that_is_nowhere_is_asked_for_once_a_second() -> None:
     world = World()
     store = world.store()
-    await _write(store)
+    await write(store)
     stranger = SealedTokenStore(world.inner, world.source.ring.rotate())
-    await _write(stranger)
+    await write(stranger)
     for _ in range(5):
         with pytest.raises(UnknownKeyError, match="not on the key ring"):
-            await store.read(_NAME)
+            await store.read(NAME)
     assert world.source.loads == 2
     await world.clock.advance(1)
     with pytest.raises(UnknownKeyError):
-        await store.read(_NAME)
+        await store.read(NAME)
     assert world.source.loads == 3
 
 
 async def test_many_who_meet_an_unknown_key_at_once_load_once() -> None:
     world = World()
     late, names = world.store(), [f"{number:064x}" for number in range(20)]
-    await late.read(_NAME)
+    await late.read(NAME)
     world.source.ring = world.source.ring.rotate()
     early = world.store()
     for name in names:
@@ -156,33 +113,33 @@ async def test_the_first_load_outlives_the_operation_that_needed_it() -> None:
     for _ in range(3):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
-                await store.read(_NAME)
+                await store.read(NAME)
     world.source.gate.set()
-    await store.read(_NAME)
+    await store.read(NAME)
     assert world.source.loads == 1
 
 
 async def test_a_source_that_hangs_holds_no_write_up_for_long() -> None:
     world = World()
     store = world.store()
-    await _write(store)
+    await write(store)
     await world.clock.advance(FRESH)
     world.source.gate.clear()
-    writing = asyncio.create_task(_write(store))
+    writing = asyncio.create_task(write(store))
     await world.clock.advance(0.19)
     assert not writing.done()
     await world.clock.advance(0.02)
     await writing
     world.source.ring = world.source.ring.rotate()
     world.source.gate.set()
-    await _write(store)
+    await write(store)
     assert await _sealed_with(world) == {world.source.ring.ids[0]}
 
 
 async def test_a_source_that_never_answers_is_an_unavailable_store() -> None:
     world = World()
     world.source.gate.clear()
-    reading = asyncio.create_task(world.store().read(_NAME))
+    reading = asyncio.create_task(world.store().read(NAME))
     await world.clock.advance(31)
     with pytest.raises(StoreUnavailableError, match="did not answer in time"):
         await reading
@@ -192,7 +149,7 @@ async def test_closing_ends_a_load_and_those_who_wait_for_it() -> None:
     world = World()
     world.source.gate.clear()
     store = world.store()
-    reading = asyncio.create_task(store.read(_NAME))
+    reading = asyncio.create_task(store.read(NAME))
     await world.clock.advance(0)
     await store.aclose()
     with pytest.raises(ClosedError, match="closed while its key ring"):
@@ -209,11 +166,11 @@ async def test_a_source_in_trouble_stops_only_those_that_have_no_ring(
 ) -> None:
     world = World()
     store = world.store()
-    await _write(store)
+    await write(store)
     world.source.trouble = trouble
     for _ in range(3):
         await world.clock.advance(FRESH)
-        await _write(store)
+        await write(store)
     (warning,) = caplog.records
     assert warning.levelno == logging.WARNING
     assert "those at hand go on" in warning.getMessage()
@@ -221,35 +178,35 @@ async def test_a_source_in_trouble_stops_only_those_that_have_no_ring(
     new = world.store()
     for _ in range(3):
         with pytest.raises(AuthError) as caught:
-            await new.read(_NAME)
+            await new.read(NAME)
         assert "topsecret" not in str(caught.value)
         assert caught.value.__cause__ is None
     assert world.source.loads == 5
     world.source.trouble = None
     await world.clock.advance(1)
-    assert (await new.read(_NAME)).value == b"value"
+    assert (await new.read(NAME)).value == b"value"
 
 
 async def test_a_ring_with_another_names_key_is_not_taken_over(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     store = world.store()
-    await _write(store)
+    await write(store)
     world.source.ring = KeyRing.generate()
     await world.clock.advance(FRESH)
-    await _write(store, b"still the old ring")
-    assert (await store.read(_NAME)).value == b"still the old ring"
+    await write(store, b"still the old ring")
+    assert (await store.read(NAME)).value == b"still the old ring"
     assert "'names' entry was changed" in caplog.text
 
 
 async def test_a_worker_with_the_wrong_ring_works_once_its_source_is_mended() -> None:
     world = World()
-    await _write(world.store())
+    await write(world.store())
     right, world.source.ring = world.source.ring, KeyRing.generate()
     store = world.store()
     with pytest.raises(UnknownKeyError, match="begun with another key ring"):
-        await store.read(_NAME)
+        await store.read(NAME)
     world.source.ring = right
-    assert (await store.read(_NAME)).value == b"value"
+    assert (await store.read(NAME)).value == b"value"
 
 
 def _garbage(path: Path) -> None:
@@ -293,23 +250,23 @@ async def test_a_key_file_damaged_while_workers_run_stops_only_those_that_start(
     whole = (await asyncio.to_thread(new_key_file, path)).dump()
     inner, clock = MemoryTokenStore(), ManualClock()
     store = SealedTokenStore(inner, KeyFile(path, create=True), clock=clock)
-    await _write(store)
+    await write(store)
     damage(path)
     clock.step(FRESH)
-    await _write(store, b"goes on")
-    assert (await store.read(_NAME)).value == b"goes on"
+    await write(store, b"goes on")
+    assert (await store.read(NAME)).value == b"goes on"
     assert len(caplog.records) == 1
     assert says in caplog.text
     assert "topsecret" not in caplog.text
     starting = SealedTokenStore(inner, KeyFile(path), clock=clock)
     with pytest.raises(kind, match=says):
-        await starting.read(_NAME)
+        await starting.read(NAME)
     path.unlink(missing_ok=True)
     path.write_text(whole)
     path.chmod(0o600)
     clock.step(FRESH)
-    await _write(store, b"mended")
-    assert (await starting.read(_NAME)).value == b"mended"
+    await write(store, b"mended")
+    assert (await starting.read(NAME)).value == b"mended"
     assert len(caplog.records) == 1
 
 
@@ -317,10 +274,10 @@ async def test_a_real_key_file_is_loaded_again_off_the_loop(tmp_path: Path) -> N
     path, inner, clock = tmp_path / "key", MemoryTokenStore(), ManualClock()
     await asyncio.to_thread(new_key_file, path)
     store = SealedTokenStore(inner, KeyFile(path), clock=clock)
-    await _write(store)
+    await write(store)
     rotated = await asyncio.to_thread(change_key_file, path, KeyRing.rotate)
     clock.step(FRESH)
-    await _write(store)
+    await write(store)
     assert await store.key_ids() == {rotated.ids[0]: 1}
 
 
@@ -366,21 +323,21 @@ async def test_in_no_order_of_events_does_a_rotation_show_anybody_an_unreadable_
 ) -> None:
     world = World()
     stores = [world.store() for _ in range(4)]
-    await _write(stores[0])
+    await write(stores[0])
     rotation = _Rotation(world)
     for act in acts:
         match act:
             case "step":
                 await rotation.step()
             case (int() as number, True):
-                await _write(stores[number])
+                await write(stores[number])
             case (int() as number, False):
-                assert (await stores[number].read(_NAME)).value == b"value"
+                assert (await stores[number].read(NAME)).value == b"value"
             case int(seconds):
                 await world.clock.advance(seconds)
             case _:
                 raise AssertionError(act)
-    assert (await world.store().read(_NAME)).value == b"value"
+    assert (await world.store().read(NAME)).value == b"value"
 
 
 async def test_stores_of_several_event_loops_load_for_themselves(tmp_path: Path) -> None:
@@ -389,8 +346,8 @@ async def test_stores_of_several_event_loops_load_for_themselves(tmp_path: Path)
     store = SealedTokenStore(MemoryTokenStore(), KeyFile(path), clock=SYSTEM_CLOCK)
 
     def elsewhere() -> bytes | None:
-        return asyncio.run(store.read(_NAME)).value
+        return asyncio.run(store.read(NAME)).value
 
-    await asyncio.gather(store.read(_NAME), asyncio.to_thread(elsewhere))
-    await _write(store, b"seen by both")
+    await asyncio.gather(store.read(NAME), asyncio.to_thread(elsewhere))
+    await write(store, b"seen by both")
     assert await asyncio.to_thread(elsewhere) == b"seen by both"

@@ -128,15 +128,15 @@ def test_what_is_no_ring_is_no_key() -> None:
         ("memory://?namespace=app", "MemoryTokenStore(namespace='app')"),
         (
             "file:///var/tokens?namespace=app",
-            "FileTokenStore(PlainFileStore('/var/tokens', namespace='app'))",
+            "FileTokenStore('/var/tokens', namespace='app')",
         ),
         (
             "rediss://user:topsecret@host/1?client_name=topsecret",
-            "RedisTokenStore(PlainRedisStore('rediss://host:6379/1', namespace='asyncauth'))",
+            "RedisTokenStore('rediss://host:6379/1', namespace='asyncauth')",
         ),
         (
             "unix://user:topsecret@/run/redis.sock?password=topsecret",
-            "RedisTokenStore(PlainRedisStore('unix:///run/redis.sock', namespace='asyncauth'))",
+            "RedisTokenStore('unix:///run/redis.sock', namespace='asyncauth')",
         ),
     ],
 )

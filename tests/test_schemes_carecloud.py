@@ -257,3 +257,13 @@ def test_nothing_that_is_shown_holds_the_password() -> None:
 def test_odd_members_of_the_user_do_not_matter() -> None:
     data = {**DATA, "user": {"phone": "420", "user_role_ids": ["a"]}, "news": 1}
     assert drive(carecloud().login(), reply({"data": data})).result.access_token == Secret(BEARER)
+
+
+def test_its_repr_has_the_names_of_its_arguments_and_no_password() -> None:
+    shown = repr(
+        CareCloudEnterprise("crm.example", application_id="app", login="api-user", password="topsecret")
+    )
+    assert shown.startswith(
+        "CareCloudEnterprise(project_url=URL('https://crm.example'), application_id='app', login="
+    )
+    assert "topsecret" not in shown

@@ -271,3 +271,11 @@ def test_a_clock_that_agrees_with_the_servers_date_is_the_finer_one() -> None:
 
 def test_no_login_is_spent_on_an_early_renewal() -> None:
     assert not simplicite().renews_early
+
+
+def test_its_repr_has_the_names_of_its_arguments_and_no_password() -> None:
+    shown = repr(Simplicite("https://simplicite.example/api", login="designer", password="topsecret"))
+    assert shown.startswith(
+        "Simplicite(base_url=URL('https://simplicite.example/api'), login='designer', password=<"
+    )
+    assert "topsecret" not in shown

@@ -14,6 +14,7 @@ from asyncauth.schemes import ClientCredentials
 from asyncauth.testing import ManualClock
 from asyncauth.testing._promise import create, listed
 from asyncauth.testing.emulators import OAuth2Emulator
+from asyncauth_stores import _newest
 from asyncauth_stores._envelope import Sealer
 from asyncauth_stores.memory import MemoryTokenStore
 from asyncauth_stores.sealed import KeyRing, SealedTokenStore
@@ -196,3 +197,27 @@ async def test_a_record_of_a_later_version_asks_for_an_update_and_stays() -> Non
         assert "topsecret" not in str(caught.value)
         assert (await store.read(name)).version == written.version
         assert vendor.stats.token_calls == 0
+
+
+async def test_what_is_remembered_is_bounded_and_the_records_used_last_are(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_newest, "REMEMBERED", 3)
+    clock, names = ManualClock(), [f"{number:08x}".ljust(64, "0") for number in range(4)]
+    inner = MemoryTokenStore(clock=clock)
+    store = SealedTokenStore(inner, _RING, clock=clock)
+    places = [Sealer(_RING, "asyncauth").place(name) for name in names]
+    old = []
+    for name, place in zip(names, places, strict=True):
+        await store.read(names[0])  # in use all the time
+        await create(store, name, b"first")
+        old.append((await inner.read(place)).value)
+        clock.step(5)
+        await store.write(name, b"second", await store.read(name))
+    assert len(vars(vars(store)["_newest"])["_seen"]) == 3
+    for place, value in zip(places, old, strict=True):
+        await inner.write(place, value, await inner.read(place))
+    for number in (0, 3, 2, 1):
+        assert (await store.read(names[number])).value == b"first"
+    told = [record.getMessage().split()[2][:8] for record in caplog.records]
+    assert told == [names[number][:8] for number in (0, 3, 2)]

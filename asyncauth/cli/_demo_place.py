@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, final
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import attrs
 
 from asyncauth._errors import ConfigurationError, StoreError, WriteConflictError
-from asyncauth._open import open_store
+from asyncauth._open import open_store, split_url
 from asyncauth.abc import TokenStore
 
 _PATIENCE = 5.0
@@ -44,12 +44,12 @@ class Place:
 
     def open_plain(self) -> TokenStore:
         """Return the store without its seal, which shows everything that lies in the place."""
-        parts = urlsplit(self.url)
-        kept = [
-            pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in _KEY_OPTIONS
-        ]
+        pairs = parse_qsl(split_url(self.url).query, keep_blank_values=True)
+        kept = [pair for pair in pairs if pair[0] not in _KEY_OPTIONS]
+        # Python makes `unix:/path` of the parts of `unix:///path`.
+        url = f"{self.url.partition('?')[0]}?{urlencode(kept)}"
         options = {name: value for name, value in self.options.items() if name not in _KEY_OPTIONS}
-        return open_store(parts._replace(query=urlencode(kept)).geturl(), **options | {"sealed": False})
+        return open_store(url, **options | {"sealed": False})
 
 
 @asynccontextmanager
@@ -62,7 +62,7 @@ async def own_place(url: str | None) -> AsyncIterator[Place]:
     Raises:
         ConfigurationError: The URL cannot work.
     """
-    parts = urlsplit(url or "file:")
+    parts = split_url(url or "file:")
     if parts.scheme == "memory":
         raise ConfigurationError("memory:// lives in one process; the demo needs a store that several share")
     is_file = parts.scheme == "file"
@@ -75,8 +75,12 @@ async def own_place(url: str | None) -> AsyncIterator[Place]:
             place = Place(tokens.replace("file:/", "file:///", 1), options, str(folder))
         else:
             options["namespace"] = f"asyncauth-demo-{secrets.token_hex(8)}"
-            host = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or unquote(parts.path)
+            host = parts.netloc.rpartition("@")[2] or unquote(parts.path)
             place = Place(url, options, f"{parts.scheme}://{host}, namespace {options['namespace']}")
+        # Before anything is shown of it, or is there to be removed; what an error names is read from disk.
+        store = await asyncio.to_thread(place.open)
+        await store.aclose()
+        if not is_file:
             stack.push_async_callback(_remove_records, place)
         yield place
 

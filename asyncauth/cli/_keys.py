@@ -12,7 +12,7 @@ import click
 from asyncauth._errors import AuthError
 from asyncauth._open import open_store
 from asyncauth_stores._key_file import change_key_file, new_key_file
-from asyncauth_stores._live_ring import FRESH
+from asyncauth_stores._live_ring import STALE
 from asyncauth_stores.sealed import KeyRing, Resealed, SealedTokenStore
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
@@ -21,7 +21,6 @@ _KEY_FILE = click.option(
     type=click.Path(path_type=Path),
     help="The stores' key ring, if it is not where workers find it by themselves.",
 )
-_WAIT = 2 * FRESH
 
 
 @click.group()
@@ -73,7 +72,7 @@ def promote(file: Path, key_id: str) -> None:
 @click.option(
     "--wait",
     type=click.FloatRange(min=0),
-    default=_WAIT,
+    default=STALE,
     show_default=True,
     help="Seconds in which all workers that read this very file read it again.",
 )

@@ -92,3 +92,11 @@ def credential_fingerprint(key: TokenKey, *credential: str) -> str:
     place = bytes.fromhex(key.name("asyncauth"))
     message = _FINGERPRINT_DOMAIN + json.dumps(credential).encode()
     return hmac.new(place, message, hashlib.sha256).hexdigest()[:16]
+
+
+def shown_as_called(scheme: attrs.AttrsInstance) -> str:
+    """Return a scheme's `repr` by its arguments' names: an attribute may not have that of a method."""
+    arguments = (
+        f"{field.alias}={getattr(scheme, field.name)!r}" for field in attrs.fields(type(scheme)) if field.repr
+    )
+    return f"{type(scheme).__name__}({', '.join(arguments)})"

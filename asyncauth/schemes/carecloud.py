@@ -92,7 +92,7 @@ from asyncauth.schemes._carecloud import (
     instants,
     refusal,
 )
-from asyncauth.schemes._fields import credential_fingerprint, required
+from asyncauth.schemes._fields import credential_fingerprint, required, shown_as_called
 
 _INTERFACE = "webservice/rest-api/enterprise-interface/v1.0"
 
@@ -127,7 +127,7 @@ def _key_of(scheme: "CareCloudEnterprise") -> TokenKey:
 
 
 @final
-@attrs.frozen
+@attrs.frozen(repr=False)
 class CareCloudEnterprise(CareCloudScheme):
     """An API user of a CareCloud project; the module's docstring is its guide.
 
@@ -159,6 +159,9 @@ class CareCloudEnterprise(CareCloudScheme):
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_base_url", self.project_url / _INTERFACE)
         object.__setattr__(self, "_key", _key_of(self))
+
+    def __repr__(self) -> str:
+        return shown_as_called(self)
 
     @property
     def base_url(self) -> URL:

@@ -101,6 +101,7 @@ from asyncauth.schemes._fields import (
     credential_fingerprint,
     one_of,
     required,
+    shown_as_called,
     without_colon,
 )
 from asyncauth.schemes._simplicite import (
@@ -139,7 +140,7 @@ def _key_of(scheme: "Simplicite") -> TokenKey:
 
 
 @final
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Simplicite(BearerScheme):
     """A user of a Simplicité instance; the module's docstring is its guide.
 
@@ -192,6 +193,9 @@ class Simplicite(BearerScheme):
             raise ConfigurationError('answer="redirect" and redirect_uri belong together')
         if self.keep_alive and self.idle_timeout is None:
             raise ConfigurationError("keep_alive needs idle_timeout: the seconds within which it has to act")
+
+    def __repr__(self) -> str:
+        return shown_as_called(self)
 
     @property
     def key(self) -> TokenKey:

@@ -1,4 +1,4 @@
-"""Who else could read or change what is in a folder. Everything here blocks.
+"""Who else could read or change what is in a folder, or a key file. Everything here blocks.
 
 Windows is left out: there access lists decide instead of modes, and what is made in a user's own
 folders is private.
@@ -29,8 +29,8 @@ def resolved(path: Path) -> Path:
         owner = link.lstat().st_uid
         if owner not in {0, os.geteuid()}:
             raise InsecureStoreError(
-                f"{link} is a symbolic link of user {owner}, who can lead this store anywhere: give the "
-                "folder's own path, or have the link made by root or by this user"
+                f"{link} is a symbolic link of user {owner}, who can lead it anywhere: give the path "
+                "behind it, or have the link made by root or by this user"
             )
     with suppress(FileNotFoundError):
         path.stat()
@@ -46,7 +46,7 @@ def _links(path: Path, seen: set[Path]) -> Iterator[Path]:
 
 
 def check_parents(folder: Path) -> None:
-    """See that no stranger can move the folder away and put another one in its place.
+    """See that no stranger can move a folder or file away and put another one in its place.
 
     Raises:
         InsecureStoreError: Every user may rename what lies in one of the folders above.
@@ -57,7 +57,7 @@ def check_parents(folder: Path) -> None:
         mode = stat.S_IMODE(parent.stat().st_mode) if parent.exists() else 0
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             raise InsecureStoreError(
-                f"every user may rename what lies in {parent} (mode {mode:04o}), the token store {folder} "
+                f"every user may rename what lies in {parent} (mode {mode:04o}), the way to {folder} "
                 f"too: run `chmod o-w {_quoted(parent)}` or `chmod +t {_quoted(parent)}`, or choose another "
                 "folder"
             )

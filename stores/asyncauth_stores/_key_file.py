@@ -11,6 +11,7 @@ from filelock import Timeout
 
 from asyncauth._errors import ConfigurationError, StoreUnavailableError
 from asyncauth_stores._file_disk import lock_file, replace
+from asyncauth_stores._file_trust import resolved
 from asyncauth_stores._key_ring import KeyRing
 from asyncauth_stores._private import create_private
 from asyncauth_stores._threads import apart
@@ -43,6 +44,7 @@ def new_key_file(path: str | os.PathLike[str]) -> KeyRing:
 
     Raises:
         ConfigurationError: There is a file already; it stays as it is.
+        InsecureStoreError: Other users could put another file in its place.
         StoreUnavailableError: The file system failed.
     """
     place = Path(path)
@@ -71,7 +73,7 @@ def change_key_file(path: str | os.PathLike[str], change: Callable[[KeyRing], Ke
         InsecureStoreError: Other users could read or change it.
         StoreUnavailableError: The file system failed, or somebody else holds the lock.
     """
-    place = Path(path).resolve()
+    place = _behind_links(Path(path))
     KeyRing.from_file(place)  # before a lock is made beside something else
     try:
         with lock_file(place.with_name(f".{place.name}.lock")):
@@ -82,6 +84,13 @@ def change_key_file(path: str | os.PathLike[str], change: Callable[[KeyRing], Ke
     except OSError as error:
         raise StoreUnavailableError(f"the key file {place} cannot be replaced: {error.strerror}") from error
     return ring
+
+
+def _behind_links(path: Path) -> Path:
+    try:
+        return resolved(path.absolute())
+    except OSError as error:
+        raise StoreUnavailableError(f"the key file {path} cannot be read: {error.strerror}") from error
 
 
 def _text(ring: KeyRing) -> bytes:

@@ -96,8 +96,9 @@ class KeyRing(Guarded):
                 makes it and the others read it.
 
         Raises:
-            ConfigurationError: There is no file, or it holds no key ring.
-            InsecureStoreError: Other users could read or change it; the message says how to mend that.
+            ConfigurationError: There is no regular file, or it holds no key ring.
+            InsecureStoreError: Other users could read, change or exchange it; the message says how to
+                mend that.
             StoreUnavailableError: The file system failed.
         """
         place = Path(path)

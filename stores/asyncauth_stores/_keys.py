@@ -20,10 +20,12 @@ class KeySource(Protocol):
 
     A store loads the ring when it first needs it; again before it seals something, if it last did so
     more than 30 s ago; and when it meets a record whose key the ring lacks, as happens while keys are
-    rotated. Once there is a ring, a source that fails or takes its time delays nothing by more than
-    0.2 s: the store goes on with the ring that it has, and one warning is logged. A source where
-    loading costs something (a service that counts calls) keeps the ring itself, as `WrappedKeyFile`
-    does.
+    rotated. Once there is a ring, the store goes on with it while its source is in trouble: one that
+    fails is warned of once, and tried again a second later at the earliest; one that takes its time delays
+    a write by 0.2 s. A ring that was loaded more than a minute ago, as in a worker that was idle, may have
+    keys that were dropped since: then writes wait longer, until that load has taken 2 s. `reseal`, and who
+    meets a key that the ring lacks, wait for the source, and raise what it raises. A source where loading
+    costs something (a service that counts calls) keeps the ring itself, as `WrappedKeyFile` does.
     """
 
     async def load(self) -> KeyRing:

@@ -1,6 +1,7 @@
 """The newest writing of each record that this process has seen: an older one that is back is noticed."""
 
 import logging
+from collections import OrderedDict
 from typing import final
 
 import attrs
@@ -9,6 +10,9 @@ from asyncauth.abc import Snapshot
 from asyncauth_stores._envelope import Content
 
 _log = logging.getLogger("asyncauth")
+
+REMEMBERED = 20_000
+"""Of so many records, those that were used last, a process knows the newest writing: some 8 MB."""
 
 
 @final
@@ -27,10 +31,10 @@ class Writing:
 
 @final
 class Newest:
-    """Remembers one `Writing` for each name."""
+    """Remembers one `Writing` for each of the names that were used last."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, Writing] = {}
+        self._seen: OrderedDict[str, Writing] = OrderedDict()
 
     def of(self, name: str) -> Writing | None:
         """Return what was seen of a record."""
@@ -59,11 +63,17 @@ class Newest:
                 name[:8],
                 before.written - writing.written,
             )
-            self._seen[name] = writing  # the same record is told of once
+            self._remember(name, writing)  # the same record is told of once
             return
         seen = self._seen.get(name)
-        if seen is None or not _went_back(writing, seen):
-            self._seen[name] = writing
+        self._remember(name, writing if seen is None or not _went_back(writing, seen) else seen)
+
+    def _remember(self, name: str, writing: Writing) -> None:
+        # Several event loops may use one store: each of these steps is one.
+        self._seen.pop(name, None)
+        self._seen[name] = writing
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
 
 
 def _went_back(writing: Writing, before: Writing) -> bool:

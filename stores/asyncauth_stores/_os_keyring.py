@@ -7,7 +7,7 @@ from typing import Any, TypeVar, final
 
 import attrs
 
-from asyncauth._errors import ConfigurationError, StoreUnavailableError
+from asyncauth._errors import AuthError, ConfigurationError, StoreUnavailableError
 from asyncauth_stores._key_ring import KeyRing
 from asyncauth_stores._threads import apart
 
@@ -72,10 +72,12 @@ def _answered(question: Callable[[Any], _T]) -> _T:
     try:
         return question(keyring)
     except errors.NoKeyringError:
-        raise ConfigurationError(
+        failure: AuthError = ConfigurationError(
             "this machine has no keyring that can be used without a person: take key_file= or ASYNCAUTH_KEY"
-        ) from None
+        )
     except Exception as error:  # noqa: BLE001 - backends raise what their systems raise
-        raise StoreUnavailableError(
+        failure = StoreUnavailableError(
             f"the system's keyring is locked or failed ({type(error).__name__}): unlock it and try again"
-        ) from None
+        )
+    # Not in the except block: what is raised there keeps the other error, whose text may hold anything.
+    raise failure

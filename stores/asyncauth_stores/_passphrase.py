@@ -12,6 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from asyncauth._errors import ConfigurationError
+from asyncauth._processes import Guarded
 from asyncauth_stores._forks import renew_in_children
 from asyncauth_stores._key_ring import KeyRing
 from asyncauth_stores._threads import apart
@@ -28,7 +29,7 @@ _PASSES, _LANES, _KIBIBYTES = 3, 4, 64 * 1024
 
 @final
 @attrs.frozen
-class Passphrase:
+class Passphrase(Guarded):
     """A key ring derived from a passphrase with Argon2id (RFC 9106), as `key=Passphrase(...)`.
 
     It takes some 64 MiB and a fifth of a second, in a thread, once in each process. The same passphrase

@@ -2,14 +2,19 @@
 
 import os
 import secrets
+import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from asyncauth._clock import SYSTEM_CLOCK
+from asyncauth._errors import ConfigurationError
 from asyncauth_stores._file_disk import make_folder, replace, sync_folder, write_new
-from asyncauth_stores._file_trust import check_file
+from asyncauth_stores._file_trust import check_file, check_parents, resolved
 
 _OLD = 60.0
+# A named pipe would keep a reader waiting for ever. Python itself sees that no child inherits the file.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def create_private(path: Path, data: bytes) -> bool:
@@ -19,8 +24,10 @@ def create_private(path: Path, data: bytes) -> bool:
         Whether this call made it.
 
     Raises:
+        InsecureStoreError: Somebody else could put another file in its place.
         OSError: It cannot be made.
     """
+    _check_place(path)
     make_folder(path.parent)
     draft = _new_draft(path)
     try:
@@ -57,14 +64,49 @@ def read_private(path: Path) -> bytes:
     """Return a file's content.
 
     Raises:
-        InsecureStoreError: It belongs to, or is open to, somebody else.
+        InsecureStoreError: It belongs to, or is open to, somebody else, or they could put another file
+            in its place.
+        ConfigurationError: It is a folder, a pipe or a device.
         OSError: It cannot be read.
     """
-    with path.open("rb") as file:
-        check_file(path, file.fileno())
-        if os.fstat(file.fileno()).st_nlink > 1:
-            _sweep_twins(path)
-        return file.read()
+    _check_place(path)
+    return read_regular(path, _check_own)
+
+
+def read_regular(path: Path, check: Callable[[Path, int], None] = lambda *_: None) -> bytes:
+    """Return the content of a file, if it is one.
+
+    Args:
+        path: The file.
+        check: Looks at the open file first.
+
+    Raises:
+        ConfigurationError: It is a folder, a pipe or a device.
+        OSError: It cannot be read.
+    """
+    handle = os.open(path, _FLAGS)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ConfigurationError(
+                f"{path} is a folder, a pipe or a device, and keys are read from regular files: write them"
+                " to one, or pass the text as key= or in ASYNCAUTH_KEY"
+            )
+        check(path, handle)
+        with open(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
+
+
+def _check_own(path: Path, handle: int) -> None:
+    check_file(path, handle)
+    if os.fstat(handle).st_nlink > 1:
+        _sweep_twins(path)
+
+
+def _check_place(path: Path) -> None:
+    """See that no stranger decides which file lies at a path, even if it is one of this user's."""
+    check_parents(resolved(path.absolute()))
 
 
 def _sweep_twins(path: Path) -> None:

@@ -7,13 +7,15 @@ from typing import final
 import attrs
 
 from asyncauth._errors import ConfigurationError, StoreUnavailableError
+from asyncauth._processes import Guarded
 from asyncauth_stores._key_ring import KeyRing
+from asyncauth_stores._private import read_regular
 from asyncauth_stores._threads import apart
 
 
 @final
 @attrs.define
-class WrappedKeyFile:
+class WrappedKeyFile(Guarded):
     """A key ring's text in a file, encrypted by a key management service, as `key=WrappedKeyFile(...)`.
 
     This is envelope encryption: the service's key never leaves it and opens one small file; the ring in
@@ -38,7 +40,7 @@ class WrappedKeyFile:
         """Read the file in a thread, and have it unwrapped if it is another one than last time.
 
         Raises:
-            ConfigurationError: There is no file, or what was wrapped is no key ring.
+            ConfigurationError: There is no regular file, or what was wrapped is no key ring.
             StoreUnavailableError: The file system failed; the service's errors pass as they are.
         """
         wrapped = await apart(self._read)
@@ -49,7 +51,7 @@ class WrappedKeyFile:
 
     def _read(self) -> bytes:
         try:
-            return self.path.read_bytes()
+            return read_regular(self.path)
         except FileNotFoundError:
             raise ConfigurationError(f"there is no file {self.path} with a wrapped key ring") from None
         except OSError as error:

@@ -33,7 +33,7 @@ class MemoryTokenStore(TokenStore):
     """Keeps records in this process' memory; they end with it, and no other process has them.
 
     One object may be used from several event loops and threads at once. It needs no running loop
-    to be made, and nothing has to be closed.
+    to be made, and nothing has to be closed: after `aclose` it still holds its records, and works on.
 
     Made before a fork (gunicorn's `--preload`), it begins anew in each child, with a warning: each process
     logs in for itself, and shares nothing. If it held anything when its process was forked, it refuses

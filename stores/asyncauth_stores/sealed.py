@@ -28,7 +28,8 @@ written anyway are sealed with the new key without it. In code: `KeyRing.add`, `
 `SealedTokenStore.reseal`.
 
 A file that is damaged while workers run (garbage, half of it, open to others, gone) stops only those that
-start: the others go on with the ring that they have, and warn once.
+start: the others go on with the ring that they have, and warn once. `reseal` does not: it needs the ring as
+it is now, or says why there is none.
 
 **A key that became known** to somebody: rotate and drop as above, then renew the tokens themselves,
 since who has the old key may have read what it sealed.
@@ -43,10 +44,10 @@ is not sealed, is refused with an `UnreadableRecordError`, and stays until a new
 record of the same name that is put back is genuine and opens, but every writing bears a time: a process
 that has seen a later one logs a warning, and the protocol has the newer token put back by whoever has it.
 
-Not detected: an older record, by a process that started after it was put back, and by one that last saw it
-in the same millisecond; a record that was removed, which a store may do; a whole namespace that is put
-back while no worker runs. Such a replay shows nobody a token: it makes workers use, or refresh with, an
-older one, as a restored backup does.
+Not detected: an older record, by a process that started after it was put back, or has used 20,000 others
+since, and by one that last saw it in the same millisecond; a record that was removed, which a store may do;
+a whole namespace that is put back while no worker runs. Such a replay shows nobody a token: it makes workers
+use, or refresh with, an older one, as a restored backup does.
 """
 
 from collections import Counter
@@ -116,7 +117,8 @@ class SealedTokenStore(TokenStore):
 
         Raises:
             PlaintextRecordError: It is not sealed.
-            UnknownKeyError: It is sealed with a key that the ring lacks, also when loaded again.
+            UnknownKeyError: It is sealed with a key that the ring lacks, also when loaded again. If that
+                fails, what the source raises is raised.
             TamperedRecordError: It was changed, cut, or sealed for another place.
             StoreUnavailableError: The inner store cannot be reached.
 
@@ -189,10 +191,12 @@ class SealedTokenStore(TokenStore):
         longer. May be repeated; cancellation leaves some records resealed.
 
         Raises:
-            StoreUnavailableError: The inner store cannot be reached: some records are resealed.
+            StoreUnavailableError: The inner store cannot be reached: some records are resealed. Or the
+                key source failed, whose error is raised, whatever it is: none is.
         """
+        ring = await self._keys.reloaded()
         await self._ready()
-        sealer = Sealer(await self._keys.fresh(0.0), self.namespace)
+        sealer = Sealer(ring, self.namespace)
         resealer = Resealer(self._inner, sealer, self._newest)
         counts = Counter([await resealer.outcome(name) async for name in self.keys()])
         del counts["gone"]
@@ -281,4 +285,7 @@ class SealedTokenStore(TokenStore):
         return super().__reduce__()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._inner!r})"
+        inner, kind = repr(self._inner), type(self)
+        # Whoever derives from this class makes the inner store, of the same arguments.
+        own = inner.removeprefix(type(self._inner).__name__)
+        return f"SealedTokenStore({inner})" if kind is SealedTokenStore else f"{kind.__name__}{own}"
