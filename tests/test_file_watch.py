@@ -21,6 +21,8 @@ from asyncauth_stores._waiters import Waiters
 from file_samples import NAME, put, record_of, watched, watchers
 from store_places import forget
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,14 @@ CLOCKS = {"time", "datetime.now", "datetime.utcnow", "datetime.today", "asyncio.
 SOURCES = sorted([*CORE.rglob("*.py"), *STORES.rglob("*.py")])
 
 
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def _runtime_imports(path: Path) -> Iterator[str]:
     """Yield the full names of the modules that a file imports, but for type checkers only."""
-    tree = ast.parse(path.read_text())
+    tree = _parsed(path)
     hidden = {
         id(inner)
         for node in ast.walk(tree)
@@ -103,11 +109,7 @@ def test_only_the_clock_reads_a_clock() -> None:
         if path.stem == "_clock":
             continue
         assert "time" not in set(_runtime_imports(path)), path.name
-        calls = {
-            ast.unparse(node.func)
-            for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.Call)
-        }
+        calls = {ast.unparse(node.func) for node in ast.walk(_parsed(path)) if isinstance(node, ast.Call)}
         assert not calls & CLOCKS, path.name
 
 
@@ -127,7 +129,7 @@ import asyncauth_stores.memory, asyncauth_stores.file, asyncauth_stores.sealed
 
 def _functions(path: Path) -> Iterator[tuple[str, int]]:
     """Yield each function's name and how many lines it has without its docstring."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             body = node.body[1:] if ast.get_docstring(node) is not None else node.body
             lines = 0 if not body else (body[-1].end_lineno or 0) - body[0].lineno + 1
@@ -159,7 +161,7 @@ def test_every_public_name_is_documented_and_has_one_home() -> None:
 def test_every_public_class_and_function_is_documented() -> None:
     missing = []
     for path in SOURCES:
-        tree = ast.parse(path.read_text())
+        tree = _parsed(path)
         assert ast.get_docstring(tree), path
         for node in ast.walk(tree):
             kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

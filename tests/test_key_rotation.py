@@ -309,7 +309,8 @@ class _Rotation:
         pass
 
 
-@settings(deadline=None, max_examples=60)
+@pytest.mark.slow
+@settings(max_examples=60)
 @given(
     acts=st.lists(
         st.one_of(

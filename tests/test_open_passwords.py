@@ -73,7 +73,8 @@ def _shown_pieces(form: str, password: str) -> set[str]:
     return {piece for piece in _pieces(password) if piece in text or piece in unquote(text)}
 
 
-@settings(deadline=None, max_examples=60)
+@pytest.mark.slow
+@settings(max_examples=60)
 @given(st.sampled_from(_FORMS), _PASSWORDS)
 def test_no_piece_of_a_password_is_shown_whatever_it_is(form: str, password: str) -> None:
     assert not _shown_pieces(form, password)

@@ -8,6 +8,8 @@ import pytest
 from asyncauth import AuthSession
 from simplicite_samples import Instance, an_instance, call
 
+pytestmark = pytest.mark.slow
+
 KINDS: dict[str, dict[str, Any]] = {
     "version 3": {"profile": "v3"},
     "tokens that end with their session": {"profile": "v5_1", "usertokens": False},
