@@ -1,3 +1,4 @@
+# pyright: reportMissingImports=false
 """Write the page of the answers from the last results: `python -m benchmarks.page`.
 
 The tables of `benchmarks/README.md` that stand between marks, and the pictures in `results/`. What stands
@@ -23,6 +24,7 @@ ORDER = (
     "stores",
     "commands",
     "growth",
+    "tasks",
     "startup",
     "soak",
     "at_scale",
@@ -31,14 +33,14 @@ ORDER = (
 _PAGE = Path(__file__).parent / "README.md"
 
 
-def write() -> None:
+def write(results: Path = RESULTS, page: Path = _PAGE) -> None:
     """Rewrite the page's tables, and draw its pictures if matplotlib is installed."""
-    found = [json.loads(path.read_text()) for name in ORDER if (path := RESULTS / f"{name}.json").exists()]
-    text = _PAGE.read_text()
+    found = [json.loads(path.read_text()) for name in ORDER if (path := results / f"{name}.json").exists()]
+    text = page.read_text()
     text = _between(text, "aims", "\n".join(_aims(found)))
     text = _between(text, "answers", "\n\n".join(_answer(result) for result in found))
-    _PAGE.write_text(text)
-    _draw([plot for result in found for plot in result["plots"]])
+    page.write_text(text)
+    _draw([plot for result in found for plot in result["plots"]], results)
 
 
 def _between(text: str, mark: str, new: str) -> str:
@@ -84,7 +86,7 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[st
     yield from (f"| {' | '.join(row)} |" for row in rows)
 
 
-def _draw(plots: Sequence[dict[str, Any]]) -> None:
+def _draw(plots: Sequence[dict[str, Any]], results: Path) -> None:
     try:
         import matplotlib.pyplot as plt  # noqa: PLC0415 - tables are written without it
     except ImportError:
@@ -99,7 +101,7 @@ def _draw(plots: Sequence[dict[str, Any]]) -> None:
             axes.set_xscale("log")
         if "y" in plot["log"]:
             axes.set_yscale("log")
-        figure.savefig(RESULTS / f"{plot['name']}.svg", metadata={"Date": None})
+        figure.savefig(results / f"{plot['name']}.svg", metadata={"Date": None})
         plt.close(figure)
 
 
