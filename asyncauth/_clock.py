@@ -7,9 +7,9 @@ Every other module takes a `Clock`, so tests move time by hand
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from functools import partial
+from types import TracebackType
 from typing import final
 
 
@@ -55,7 +55,7 @@ class SystemClock(Clock):
         await asyncio.sleep(seconds)
 
     def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[object]:
-        return asyncio.timeout(None) if seconds is None else _timeout(seconds)
+        return asyncio.timeout(None) if seconds is None else _Timeout(seconds)
 
 
 _LATE = 0.1
@@ -64,34 +64,43 @@ _SECOND_CHANCE = 0.25
 """Seconds for what arrived meanwhile to be read."""
 
 
-@asynccontextmanager
-async def _timeout(seconds: float) -> AsyncIterator[None]:
+@final
+class _Timeout:
     """Bound the body as `asyncio.timeout` does, but let a process that stood still look first.
 
     Stopped for longer than its time-out, it finds on waking both its timer due and its answer in the
     socket. asyncio lets the timer win; the answer may be the token that nobody else has.
     """
-    loop = asyncio.get_running_loop()
-    due = loop.time() + seconds
-    async with asyncio.timeout(None) as scope:
-        running = True
 
-        def expire() -> None:
-            if running:
-                scope.reschedule(loop.time())
+    __slots__ = ("_due", "_loop", "_running", "_scope", "_seconds", "_timer")
 
-        def fire() -> None:
-            if loop.time() - due > _LATE:
-                loop.call_later(_SECOND_CHANCE, expire)
-            else:
-                expire()
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
 
-        timer = loop.call_at(due, fire)
-        try:
-            yield
-        finally:
-            running = False
-            timer.cancel()
+    async def __aenter__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._due = self._loop.time() + self._seconds
+        self._scope = asyncio.timeout(None)
+        await self._scope.__aenter__()
+        self._running = True
+        self._timer = self._loop.call_at(self._due, self._fire)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running = False
+        self._timer.cancel()
+        await self._scope.__aexit__(kind, error, trace)
+
+    def _fire(self) -> None:
+        if self._loop.time() - self._due > _LATE:
+            self._loop.call_later(_SECOND_CHANCE, self._expire)
+        else:
+            self._expire()
+
+    def _expire(self) -> None:
+        if self._running:
+            self._scope.reschedule(self._loop.time())
 
 
 SYSTEM_CLOCK = SystemClock()

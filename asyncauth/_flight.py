@@ -24,6 +24,7 @@ from asyncauth._answers import (
     Refused,
 )
 from asyncauth._attempt import Attempt
+from asyncauth._crowd import Crowd
 from asyncauth._errors import (
     AuthError,
     AuthorizationRequiredError,
@@ -61,6 +62,7 @@ class Flight:
         early: Whether nobody waits for it.
         lease: The lease that is held, if one is.
         held_up: Gets the reason if the store is away while there is a new token to be stored.
+        callers: Wait until it has landed, or is held up.
         obstacle: Whom it waits for, and why.
         waits_since: Since when, in local time.
     """
@@ -71,10 +73,11 @@ class Flight:
     min_ttl: float = 0.0
     suspected_at: float | None = None
     suspect: Entry | None = None
-    checks_from: float = attrs.field(init=False, default=-inf)
+    checks_from: float = attrs.field(init=False)
     early: bool = False
     lease: HeldLease | None = None
     held_up: asyncio.Future[StoreUnavailableError] = attrs.field(init=False, factory=not_held_up)
+    callers: Crowd = attrs.field(init=False, factory=Crowd)
     obstacle: str = attrs.field(init=False, default="the vendor")
     waits_since: float = attrs.field(init=False, default=inf)
     _seen: Entry | None = attrs.field(init=False, default=None)
@@ -86,8 +89,8 @@ class Flight:
     _deadline: float = attrs.field(init=False, default=inf)
 
     def __attrs_post_init__(self) -> None:
-        if self.suspected_at is not None:
-            self.checks_from = self.means.clock.monotonic()
+        self.held_up.add_done_callback(lambda _: self.callers.release())
+        self.checks_from = -inf if self.suspected_at is None else self.means.clock.monotonic()
 
     async def run(self) -> Landing:
         """Fly. What goes wrong is the landing's error, for each of those who wait."""
@@ -127,13 +130,12 @@ class Flight:
         ledger, policy, name = self.means.ledger, self.means.policy, self.slot.name
         sighting = self._rest_seen_last() or await self._look()
         ask = self._question(sighting)
-        now = self.means.clock.monotonic()
-        if isinstance(acquire(sighting.view(now), ask, policy).answer, Grant):
+        if isinstance(acquire(sighting.view(self.means.clock.monotonic()), ask, policy).answer, Grant):
             stand_back(self.means, self.slot)
             self.obstacle = "a turn, because of the vendor's limit" if self.scheme.pace else self.obstacle
             await self.means.pacer.turn(self.scheme.pace)
             if self._marked != self._attempt:
-                # Before the lease is written: a lease without a mark says nothing of its holder.
+                # Before the lease: without a mark, it says nothing of its holder.
                 await marks.enter_async_context(ledger.store.hold(name, self._attempt))
                 self._marked = self._attempt
         async with unused_given_back(self.means, self.slot, self._attempt):

@@ -239,12 +239,11 @@ class Slot:
         pause = min(error.retry_in or _DENIED_FOR, _DENIED_FOR)
         self.denied = Denial(error, fingerprint, now + pause)
 
-    def denial(self, fingerprint: str, now: float) -> TokenUnavailableError | None:
-        """Return the error that is the answer at the moment, if there is one for this credential."""
+    def raise_denial(self, scheme: AuthScheme, now: float) -> None:
+        """Raise the error that is the answer at the moment, if there is one for this credential."""
         denied = self.denied
-        if denied is None or now >= denied.until or denied.fingerprint != fingerprint:
-            return None
-        return denied.error
+        if denied is not None and now < denied.until and denied.fingerprint == scheme.fingerprint:
+            raise denied.error.again() from denied.error
 
     def usable(self, now: float, min_ttl: float = 0.0) -> Held | None:
         """Return what may be put on a request that needs this much life."""

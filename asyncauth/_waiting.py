@@ -1,9 +1,8 @@
 """How callers wait for a flight: with patience, and only for one that speaks for them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 from asyncauth._errors import AuthError, ClosedError, RenewalFailedError, WaitTimeoutError
 from asyncauth._flight import Flight
@@ -11,9 +10,12 @@ from asyncauth._lease import Means
 from asyncauth._slot import Held, Landing, Slot
 from asyncauth.abc import AuthScheme
 
+_T = TypeVar("_T")
 
-@asynccontextmanager
-async def patience(means: Means, slot: Slot, flight: Callable[[], Flight | None]) -> AsyncIterator[None]:
+
+async def patiently(
+    waiting: Coroutine[Any, Any, _T], means: Means, slot: Slot, flight: Callable[[], Flight | None]
+) -> _T:
     """Bound a caller's wait, and say in the end what was in its way.
 
     Raises:
@@ -22,7 +24,7 @@ async def patience(means: Means, slot: Slot, flight: Callable[[], Flight | None]
     wait = means.policy.wait
     try:
         async with means.clock.timeout(wait):
-            yield
+            return await waiting
     except WaitTimeoutError:
         raise
     except TimeoutError:
@@ -38,8 +40,8 @@ async def landed(task: asyncio.Task[Landing], flight: Flight) -> Landing:
         ClosedError: The worker was closed meanwhile.
         StoreUnavailableError: What the vendor issued cannot be stored yet; the flight goes on.
     """
-    ends: set[asyncio.Future[Any]] = {task, flight.held_up}
-    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    if not task.done() and not flight.held_up.done():
+        await flight.callers.released()
     if not task.done():
         raise flight.held_up.result().again()
     if task.cancelled():

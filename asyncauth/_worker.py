@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Coroutine
+from contextlib import suppress
 from functools import partial
-from typing import cast, final
+from typing import Any, TypeVar, cast, final
 
 import aiohttp
 
@@ -29,10 +30,11 @@ from asyncauth._pace import Pacer
 from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Entry
 from asyncauth._slot import Held, Landing, Slot
-from asyncauth._waiting import end, excused, landed, patience, speaks_for
+from asyncauth._waiting import end, excused, landed, patiently, speaks_for
 from asyncauth._watch import watch
 from asyncauth.abc import AuthScheme, TokenStore
 
+_T = TypeVar("_T")
 _log = logging.getLogger("asyncauth")
 
 
@@ -96,22 +98,20 @@ class Worker:
 
         Cancellation ends the caller's wait; the renewal goes on.
         """
-        async with self._patience(slot):
-            return await self._obtain(slot, scheme, min_ttl)
+        return await self._patiently(slot, self._obtain(slot, scheme, min_ttl))
 
-    def _patience(self, slot: Slot) -> AbstractAsyncContextManager[None]:
+    async def _patiently(self, slot: Slot, waiting: Coroutine[Any, Any, _T]) -> _T:
         def flight() -> Flight | None:
             return None if slot.flight is None else self._flights.get(slot.flight)
 
-        return patience(self.means, slot, flight)
+        return await patiently(waiting, self.means, slot, flight)
 
     async def _obtain(self, slot: Slot, scheme: AuthScheme, min_ttl: float) -> Held:
         while True:
             held = slot.usable(self.means.clock.monotonic(), min_ttl)
             if held is not None:
                 return held
-            if (denial := slot.denial(scheme.fingerprint, self.means.clock.monotonic())) is not None:
-                raise denial.again() from denial
+            slot.raise_denial(scheme, self.means.clock.monotonic())
             task = slot.flight
             flight = None if task is None else self._flights.get(task)
             if task is None or flight is None:
@@ -167,18 +167,20 @@ class Worker:
             TokenUnavailableError: The probe or the renewal failed.
             StoreError: The store is needed and does not answer.
         """
+        return await self._patiently(slot, self._verify(slot, scheme, used))
+
+    async def _verify(self, slot: Slot, scheme: AuthScheme, used: Held) -> Held | None:
         suspected_at = self.means.clock.monotonic()
-        async with self._patience(slot):
-            landing = None
-            while landing is None and (task := slot.flight) is not None:
-                covers = self._flights[task].checks_from >= suspected_at
-                over = await self._landing(task)
-                landing = over if covers else None
-            if slot.ready is not None and slot.ready.entry.id != used.entry.id:
-                return slot.ready
-            if landing is None:
-                check = self._take_off(slot, scheme, suspected_at=suspected_at, suspect=used.entry)
-                landing = await self._landing(check)
+        landing = None
+        while landing is None and (task := slot.flight) is not None:
+            covers = self._flights[task].checks_from >= suspected_at
+            over = await self._landing(task)
+            landing = over if covers else None
+        if slot.ready is not None and slot.ready.entry.id != used.entry.id:
+            return slot.ready
+        if landing is None:
+            check = self._take_off(slot, scheme, suspected_at=suspected_at, suspect=used.entry)
+            landing = await self._landing(check)
         if landing.error is not None:
             raise landing.error.again() from landing.error
         return landing.held or self.newer(slot, used)
@@ -234,6 +236,7 @@ class Worker:
     def _landed(self, slot: Slot, task: asyncio.Task[Landing]) -> None:
         flight = self._flights.pop(task)
         slot.flight = None
+        flight.callers.release()
         if task.cancelled():
             return
         if (bug := task.exception()) is not None:

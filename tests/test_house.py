@@ -20,7 +20,7 @@ TOP = CORE.parent
 
 # A file imports only from files above it.
 ORDER: Sequence[str] = """
-    _processes _loop_end _token _key _store _errors _clock _origin _exchange _scheme abc _policy
+    _processes _loop_end _crowd _token _key _store _errors _clock _origin _exchange _scheme abc _policy
     _record _answers _writing _acquire _transitions _codec _ledger
     _flow _events _issue _slot _pace _lease _idle _consent _attempt _outage _no_token _flight
     _ending _waiting _watch _worker _registry
