@@ -163,9 +163,8 @@ class Flight:
         return sighting
 
     def _question(self, sighting: Sighting) -> Ask:
-        seen, suspected_at = self._seen, None
-        if self.suspected_at is not None:
-            suspected_at = sighting.store_time(self.suspected_at)
+        seen, since = self._seen, self.suspected_at
+        suspected_at = None if since is None else sighting.store_time(since)
         # Before the store was reached: the latest moment at which it can be.
         soon = self.means.clock.monotonic() + self.means.policy.store_timeout
         return Ask(
@@ -260,6 +259,7 @@ class Flight:
         if is_bare(held.entry.token):  # stored first, and renewed before its first use
             self._seen, self._attempt = held.entry, new_id()
             return False, None
+        self.callers.release()  # nobody waits for the clearing away
         return True, held
 
     def _check_patience(self) -> float:

@@ -40,10 +40,13 @@ async def landed(task: asyncio.Task[Landing], flight: Flight) -> Landing:
         ClosedError: The worker was closed meanwhile.
         StoreUnavailableError: What the vendor issued cannot be stored yet; the flight goes on.
     """
-    if not task.done() and not flight.held_up.done():
+    # Also for one that is over: the worker hears of its end in a moment, and lets them go on then.
+    if task.done() or not flight.held_up.done():
         await flight.callers.released()
     if not task.done():
-        raise flight.held_up.result().again()
+        if flight.held_up.done():
+            raise flight.held_up.result().again()
+        return Landing()  # the token is there, and what it took is still being cleared away
     if task.cancelled():
         raise ClosedError("the token manager, session or store was closed during a renewal")
     return task.result()
