@@ -11,6 +11,11 @@ Each kill has a stage, seen afterwards: the worker had not told that it has the 
 it had, and the vendor had no request; the vendor had acted, and its answer was not stored; all was
 stored. All but the last are interrupted. A token of kind R that was spent and whose answer is gone cannot
 be saved by anybody: there the next worker finds out, says so, and a person has to authorize again.
+
+The rival is the recipe with redis-py's lock, whose lock lasts 30 s: 8 kills at most, all after each other, of
+each of the kinds N and R, within the 25 ms that a renewal takes with a vendor that takes 20 ms; the others
+ask at the moment of the kill. Its stages are what Redis holds just after it; of its tokens of kind R those
+are lost that were spent, which nobody can save.
 """
 
 import asyncio
@@ -19,10 +24,12 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from asyncauth import RefreshPolicy
 from asyncauth_stores.sealed import KeyRing
+from benchmarks import kills_rival
 from benchmarks.report import Report, shown, spread
 from kill_fleet import KINDS, ONE_TIME, Kind, Nursery, Place, a_nursery
 from kill_rounds import Kill, draw_moments, kills_at_random
@@ -90,6 +97,23 @@ def _show(report: Report, place: str, results: dict[str, Any]) -> None:
     report.table(title, [*head, *stages], rows)
 
 
+async def _show_rival(report: Report, binary: Path) -> None:
+    found = await kills_rival.kills(binary, _SEED, min(report.rounds, kills_rival.MOST))
+    name = kills_rival.name()
+    report.results[name] = found
+    rows = [
+        [
+            kind,
+            f"{of['kills']} {of['stages']}",
+            f"{of['tokens_lost']} and {of['families_revoked']}",
+            shown(of["waited_ms"]) if of["waited_ms"] else "-",
+        ]
+        for kind, of in found.items()
+    ]
+    title = f"{name}; ms from the kill until both others have a token, of kills that left the lock"
+    report.table(title, ["", "kills", "lost and revoked", "begun, ms"], rows)
+
+
 @asynccontextmanager
 async def _places() -> AsyncIterator[dict[str, Place]]:
     """Yield the stores that this machine can have, by kind."""
@@ -116,6 +140,8 @@ async def _main() -> None:
                     kills = await _measure(kind, place, nursery, report.rounds)
                 results[name][kind.name] = _results(kind, kills)
             _show(report, name, results[name])
+    if binaries():
+        await _show_rival(report, next(iter(binaries().values())))
     durations = {name: getattr(_POLICY, name) for name in ("lease", "heartbeat", "grace", "quiet")}
     report.write(seed=_SEED, durations=durations)
 
