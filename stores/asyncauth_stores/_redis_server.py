@@ -10,6 +10,7 @@ import attrs
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection, Connection
 from redis.exceptions import AskError, NoPermissionError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from asyncauth._errors import ConfigurationError, StoreUnavailableError
 from asyncauth_stores._redis_channel import Subscriber
@@ -50,10 +51,17 @@ class Talk:
         """
         async with asyncio.timeout(_ANSWER + patience):
             if self.asking:
-                await self.connection.send_command("ASKING")
+                await self._send("ASKING")
                 await self.connection.read_response()
-            await self.connection.send_command(*command)
+            await self._send(*command)
             return await self.connection.read_response()
+
+    async def _send(self, *command: str | bytes | int) -> None:
+        try:
+            await self.connection.send_command(*command)
+        except TypeError as error:
+            # One that is being closed: CPython 3.12.1's transports do not look before they write.
+            raise RedisConnectionError from error
 
 
 Job = Callable[[Talk], Awaitable[_T]]
