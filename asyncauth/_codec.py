@@ -1,6 +1,7 @@
 """A record as bytes: JSON, with its format named."""
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,18 @@ def encode(record: Record) -> bytes:
     return json.dumps({"format": FORMAT, **fields}, separators=(",", ":")).encode()
 
 
+def _shared(fields: dict[str, Any]) -> dict[str, Any]:
+    """Have equal times of a record there once, and what is the same in all records of a process."""
+    inner = (part for part in fields.values() if isinstance(part, dict))
+    times: dict[int, int] = {time: time for part in inner for time in part.values() if type(time) is int}
+    for name, value in fields.items():
+        if type(value) is int:
+            fields[name] = times.setdefault(value, value)
+        elif name in {"incarnation", "token_type"} and type(value) is str:
+            fields[name] = sys.intern(value)
+    return fields
+
+
 def decode(data: bytes) -> Record:
     """Return the record that `encode` made bytes of.
 
@@ -36,7 +49,7 @@ def decode(data: bytes) -> Record:
         UnreadableError: It is something else; the message shows nothing of it.
     """
     try:
-        fields = json.loads(data)
+        fields = json.loads(data, object_hook=_shared)
         known = fields.pop("format") == FORMAT
         record = _converter.structure(fields, Record) if known else None
     except Exception:  # noqa: BLE001 - whatever the bytes provoke, they are no record

@@ -1,6 +1,7 @@
 """Runs transitions against a store: snapshot, transition, compare-and-set. Nothing else does."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, final
 
@@ -16,7 +17,7 @@ from asyncauth._errors import (
     WriteConflictError,
 )
 from asyncauth._policy import RefreshPolicy, fraction
-from asyncauth._record import Record
+from asyncauth._record import Entry, Record
 from asyncauth._transitions import keep_for
 from asyncauth.abc import Liveness, Snapshot, TokenStore
 
@@ -26,31 +27,66 @@ _ROUNDS = 30
 
 
 @final
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class Sighting:
-    """What the store held, and when that was seen.
+    """What the store held, and when that was seen. One is kept for each key in use, so it is small.
 
     Attributes:
-        snapshot: As the store gave it.
-        record: Its value, decoded.
+        version: See `Snapshot`.
+        now: See `Snapshot`.
+        incarnation: See `Snapshot`.
         asked_at: This process' monotonic clock before the store was asked.
         seen_at: The same clock once the answer was there.
     """
 
-    snapshot: Snapshot
-    record: Record | None
+    version: str
+    now: int
+    incarnation: str
     asked_at: float
     seen_at: float
+    _kept: "Record | Entry | None" = attrs.field(alias="kept")
+    _written_at: int = attrs.field(alias="written_at")
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, record: Record | None, *, asked_at: float, seen_at: float) -> "Sighting":
+        """Return what is kept of a snapshot, with its value decoded."""
+        written_at = 0 if record is None else record.written_at
+        entry = None if record is None else record.entry
+        plain = entry is not None and record == _plain(entry, snapshot.incarnation, written_at)
+        return cls(
+            version=snapshot.version,
+            now=snapshot.now,
+            incarnation=sys.intern(snapshot.incarnation),
+            asked_at=asked_at,
+            seen_at=seen_at,
+            kept=entry if plain else record,
+            written_at=written_at,
+        )
+
+    @property
+    def record(self) -> Record | None:
+        """The value, decoded."""
+        kept = self._kept
+        return _plain(kept, self.incarnation, self._written_at) if isinstance(kept, Entry) else kept
+
+    @property
+    def entry(self) -> Entry | None:
+        """The record's entry."""
+        return self._kept if self._kept is None or isinstance(self._kept, Entry) else self._kept.entry
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What compare-and-set needs: without the value, which is secret and decoded already."""
+        return Snapshot(value=None, version=self.version, now=self.now, incarnation=self.incarnation)
 
     def store_time(self, monotonic: float) -> int:
         """Return the store's clock at a local moment: never ahead of what it shows."""
-        return self.snapshot.now + int((monotonic - self.seen_at) * 1000)
+        return self.now + int((monotonic - self.seen_at) * 1000)
 
     def local_time(self, store_ms: int) -> float:
         """Return the local moment of a stored time: never after it."""
         # If the store's clock went back since the last write, stored times are the earlier clock's.
-        written_at = 0 if self.record is None else self.record.written_at
-        return self.asked_at + (store_ms - max(self.snapshot.now, written_at)) / 1000
+        return self.asked_at + (store_ms - max(self.now, self._written_at)) / 1000
 
     @property
     def at_rest(self) -> bool:
@@ -60,18 +96,17 @@ class Sighting:
             record is not None
             and record.entry is not None
             and (record.lease, record.intent, record.failure, record.dead) == (None,) * 4
-            and record.quarantine_until <= self.snapshot.now
+            and record.quarantine_until <= self.now
         )
 
     def clock_moved(self, seconds: float) -> bool:
         """Whether what was just written bears a time that is that far from the store's."""
-        written_at = self.snapshot.now if self.record is None else self.record.written_at
-        return abs(self.snapshot.now - written_at) > seconds * 1000
+        written_at = self.now if self.record is None else self.record.written_at
+        return abs(self.now - written_at) > seconds * 1000
 
     def view(self, monotonic: float) -> View:
         """Return what transitions are given."""
-        incarnation = self.snapshot.incarnation
-        return View(record=self.record, now=self.store_time(monotonic), incarnation=incarnation)
+        return View(record=self.record, now=self.store_time(monotonic), incarnation=self.incarnation)
 
 
 @final
@@ -125,7 +160,7 @@ class Ledger:
         asked_at = self.clock.monotonic()
         before = self._last.get(name)
         snapshot = await self._bounded(self.store.read(name))
-        sighting = self._sight(snapshot, asked_at)
+        sighting = self._sight(name, snapshot, asked_at)
         if self._last.get(name) is before:  # else it may be older than what was written meanwhile
             self._last[name] = sighting
         return sighting
@@ -154,12 +189,10 @@ class Ledger:
             try:
                 return await self._write(name, step, sighting)
             except WriteConflictError as conflict:
-                sighting = self._sight(conflict.snapshot, asked_at)
+                sighting = self._sight(name, conflict.snapshot, asked_at)
                 self._last[name] = sighting
             # The first may have begun from an old look: that was no race.
-            await self.clock.sleep(
-                0.002 * max(lost_races - 1, 0) * fraction(sighting.snapshot.version + name)
-            )
+            await self.clock.sleep(0.002 * max(lost_races - 1, 0) * fraction(sighting.version + name))
         raise StoreUnavailableError(f"{_ROUNDS} other writers were faster, one after the other")
 
     async def replace(self, name: str, transition: Callable[[View], Step]) -> Outcome:
@@ -167,9 +200,9 @@ class Ledger:
         try:
             return await self.run(name, transition, fresh=True)
         except UnreadableRecordError as error:
-            snapshot = attrs.evolve(error.snapshot, value=None)
+            snapshot = error.snapshot
         now = self.clock.monotonic()
-        unread = Sighting(snapshot=snapshot, record=None, asked_at=now, seen_at=now)
+        unread = Sighting.of(snapshot, None, asked_at=now, seen_at=now)
         try:
             return await self._write(name, transition(unread.view(now)), unread)
         except WriteConflictError:
@@ -182,6 +215,18 @@ class Ledger:
     async def changed(self, name: str, since: str, timeout: float) -> None:
         """Wait until the record may be another than `since`, at most `timeout` seconds."""
         await self.store.changed(name, since, timeout)
+
+    async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
+        """Have `ring` called once the record may be another than `since`; see `TokenStore.follow`.
+
+        Raises:
+            StoreUnavailableError: The store did not answer: nothing is followed.
+        """
+        try:
+            async with self.clock.timeout(self.policy.wait):
+                return await self.store.follow(name, since, ring)
+        except TimeoutError:
+            raise StoreUnavailableError(f"{type(self.store).__name__} does not answer") from None
 
     async def liveness(self, name: str, attempt: str) -> Liveness:
         """Tell whether the process behind an attempt lives, where the store knows."""
@@ -204,12 +249,7 @@ class Ledger:
             )
         except NotReplicatedError as error:
             snapshot, replicated = error.snapshot, False
-        written = Sighting(
-            snapshot=snapshot,
-            record=step.record,
-            asked_at=asked_at,
-            seen_at=self.clock.monotonic(),
-        )
+        written = Sighting.of(snapshot, step.record, asked_at=asked_at, seen_at=self.clock.monotonic())
         self._looks.pop(name, None)  # a look that began before is no answer for who asks from now on
         if self._last.get(name, sighting) is sighting:
             self._last[name] = written
@@ -217,13 +257,20 @@ class Ledger:
             del self._last[name]  # which of the two is older nobody knows: the next one looks
         return Outcome(answer=step.answer, sighting=written, replicated=replicated)
 
-    def _sight(self, snapshot: Snapshot, asked_at: float) -> Sighting:
+    def _sight(self, name: str, snapshot: Snapshot, asked_at: float) -> Sighting:
+        record = self._decoded(snapshot, self._last.get(name))
+        return Sighting.of(snapshot, record, asked_at=asked_at, seen_at=self.clock.monotonic())
+
+    def _decoded(self, snapshot: Snapshot, last: Sighting | None) -> Record | None:
+        if last is not None and last.version == snapshot.version:
+            return last.record  # no other value has this version
         try:
             record = None if snapshot.value is None else decode(snapshot.value)
         except UnreadableError as error:
             raise UnreadableRecordError(str(error), snapshot) from None
-        seen_at = self.clock.monotonic()
-        return Sighting(snapshot=snapshot, record=record, asked_at=asked_at, seen_at=seen_at)
+        if record is not None and last is not None and record.entry == last.entry:
+            return attrs.evolve(record, entry=last.entry)
+        return record
 
     async def _bounded(self, operation: Awaitable[_T]) -> _T:
         """Await one store operation, for no longer than the policy allows."""
@@ -240,3 +287,14 @@ class Ledger:
             raise StoreUnavailableError(
                 f"{type(self.store).__name__} did not answer within {self.policy.store_timeout:g} s"
             ) from None
+
+
+def _plain(entry: Entry, incarnation: str, written_at: int) -> Record:
+    """Return the record of an entry in whose life nothing has happened: that of most keys at most times."""
+    return Record(
+        entry=entry,
+        era=entry.era,
+        incarnation=incarnation,
+        had_one_time=entry.one_time,
+        written_at=written_at,
+    )

@@ -174,7 +174,7 @@ def _own_sighting(clock: Clock) -> Sighting:
     """Stand in for a store that was never seen: its clock is this machine's."""
     now = clock.monotonic()
     snapshot = Snapshot(value=None, version="", now=int(clock.wall() * 1000))
-    return Sighting(snapshot=snapshot, record=None, asked_at=now, seen_at=now)
+    return Sighting.of(snapshot, None, asked_at=now, seen_at=now)
 
 
 def _moved(entry: Entry, shift: int) -> Entry:

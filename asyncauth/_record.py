@@ -21,7 +21,7 @@ NOBODY = "nobody"
 
 
 @final
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class Entry:
     """One stored version of a token.
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from math import inf
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import attrs
 
@@ -15,13 +15,16 @@ from asyncauth._record import Entry
 from asyncauth._token import Token
 from asyncauth.abc import AuthScheme
 
+if TYPE_CHECKING:
+    from asyncauth._resting import Rest
+
 _KEPT_REFUSALS = 100
 _DENIED_FOR = 1.0
 """Seconds for which requests are given the last flight's error without a look at the store."""
 
 
 @final
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, weakref_slot=False)
 class Held:
     """An entry, ready for use. Its times are this process' monotonic clock.
 
@@ -115,7 +118,7 @@ class Denial:
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, kw_only=True, weakref_slot=False)
 class Slot:
     """What a worker knows of one key.
 
@@ -129,7 +132,7 @@ class Slot:
         committing: The id of the entry that this worker stores: its own watch need not adopt it.
         flight: The one renewal under way in this process.
         unanswered: The attempt that may have been granted, by an answer of the store that did not come.
-        watch: The task that waits for other workers' changes.
+        watch: What follows other workers' changes.
         refused: Ids of entries that the vendor refused.
         early_after: No early renewal before this moment.
         stand_back_until: This process could not reach the vendor: no try of its own before this.
@@ -152,8 +155,8 @@ class Slot:
     committing: str | None = None
     flight: "asyncio.Task[Landing] | None" = None
     unanswered: str | None = None
-    watch: "asyncio.Task[None] | None" = None
-    refused: dict[str, None] = attrs.field(factory=dict)
+    watch: "Rest | None" = None
+    refused: tuple[str, ...] = ()
     early_after: float = -inf
     stand_back_until: float = -inf
     unreachable: int = 0
@@ -192,7 +195,8 @@ class Slot:
         if before is not None and before.id == entry.id and self.held is not None:
             held.use(self.held.used_at)
         self.held = held
-        self.shared_use_at = sighting.local_time(entry.last_use or entry.issued_at)
+        if entry.token.idle_timeout is not None:
+            self.shared_use_at = sighting.local_time(entry.last_use or entry.issued_at)
         self.serve(None if is_bare(entry.token) or entry.id in self.refused else held)
         self.committing = self.denied = None
         return held
@@ -218,9 +222,7 @@ class Slot:
 
     def refuse(self, entry_id: str) -> None:
         """Stop using an entry that the vendor refused."""
-        self.refused[entry_id] = None
-        if len(self.refused) > _KEPT_REFUSALS:
-            del self.refused[next(iter(self.refused))]
+        self.refused = (*self.refused, entry_id)[-_KEPT_REFUSALS:]
         if self.ready is not None and self.ready.entry.id == entry_id:
             self.serve(None)
 
@@ -229,7 +231,7 @@ class Slot:
 
         A resource that answers 401 whatever the token is must not take the others with it.
         """
-        self.refused.pop(entry_id, None)
+        self.refused = tuple(other for other in self.refused if other != entry_id)
         self.excused_until = until
         if self.held is not None and self.held.entry.id == entry_id:
             self.serve(self.held)

@@ -1,15 +1,20 @@
 """The contract of a place where tokens are shared."""
 
+import asyncio
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import Any, Self, final
 
 import attrs
 
 from asyncauth._key import TokenKey
 from asyncauth._processes import check_spawning
+
+_LONG = 3600.0
+"""Seconds for which one `changed` waits on behalf of `follow`."""
 
 
 @final
@@ -115,13 +120,15 @@ class TokenStore(ABC):
     ) -> Snapshot:
         """Replace a value if version and incarnation are still those of `expected`, atomically.
 
+        Nothing else of `expected` is looked at: who keeps a snapshot may keep it without its value.
+
         Args:
             name: As `name()` returned it, or what a store that wraps this one made of it.
             value: The new value, or none to remove what is there.
             expected: A snapshot from `read`, `write` or a conflict.
             keep: The store may drop the value after so many seconds, and is then as if it had never been
                 written; none keeps it for ever.
-            wake: Whether those who wait in `changed` need to look; they may be woken all the same.
+            wake: Whether those who wait in `changed` or `follow` need to look; they may all the same.
             replicated: Return only when the value is on as many replicas as the store was set up
                 with. Without any it means nothing.
 
@@ -147,14 +154,44 @@ class TokenStore(ABC):
         called, so a change between a read and this call is never missed. A write with `wake=False`
         need not end the wait. A removal is a change; that a value ran out need not be one.
 
-        One call for each key in use is under way all the time: let them share what looks for changes,
-        so that ten thousand of them cost little more than one.
+        Many calls may be under way: let them share what looks for changes, so that ten thousand of them
+        cost little more than one.
 
         Raises:
             StoreUnavailableError: The store cannot be reached.
 
         Cancellation leaves nothing behind.
         """
+
+    async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
+        """Have `ring` called once the version may differ from `since`; what is returned ends that.
+
+        Each key in use is followed all the time. The default has a task of its own for that, which waits in
+        `changed`. A store that overrides it keeps no more than the callback: a few hundred bytes.
+
+        When this returns, no change from then on is missed, nor one since `since` was stored: it compares
+        with what is stored, as `changed` does. It waits for no change, and takes no longer than a read.
+
+        Args:
+            name: As in `changed`.
+            since: The version that the caller has seen.
+            ring: Called at most once, in this event loop, and maybe before this returns: when there is
+                another version; when the store finds that it may have missed one, such as after its
+                connection broke; when it is closed; and for no reason, if need be. So it says no more than
+                that it is time to read. It must not raise.
+
+        Returns:
+            Ends it, in this event loop: `ring` is not called any more. May be called again, and after
+            `ring` was. Keep it for as long as the record is followed.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached: nothing is followed.
+
+        Cancellation leaves nothing behind.
+        """
+        waiting = asyncio.get_running_loop().create_task(_change(self, name, since))
+        waiting.add_done_callback(partial(_ring_after, ring))
+        return waiting.cancel
 
     @abstractmethod
     def keys(self) -> AsyncIterator[str]:
@@ -189,7 +226,8 @@ class TokenStore(ABC):
     async def aclose(self) -> None:
         """End what works on this store, then the store itself. May be called again.
 
-        After it, operations may raise `ClosedError`, and who waits in `changed` returns or is told so too.
+        After it, operations may raise `ClosedError`, and who waits in `changed` returns or is told so too;
+        who follows is rung, if at all, to find that out.
         A store that has something of its own to end overrides this and calls it first.
         """
         while self._closers:
@@ -204,6 +242,16 @@ class TokenStore(ABC):
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
+
+
+async def _change(store: TokenStore, name: str, since: str) -> None:
+    await store.changed(name, since, _LONG)
+
+
+def _ring_after(ring: Callable[[], object], waiting: "asyncio.Task[None]") -> None:
+    if not waiting.cancelled():
+        _ = waiting.exception()  # who looks now is told as well
+        ring()
 
 
 def _made_again(kind: type[TokenStore], args: tuple[Any, ...], options: dict[str, Any]) -> TokenStore:

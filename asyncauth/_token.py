@@ -15,6 +15,8 @@ from asyncauth._processes import Guarded
 # Fingerprints are for telling values apart in one process' logs. With a key that dies with the
 # process nobody can test guesses of a weak password against a log file.
 _FINGERPRINT_KEY = secrets.token_bytes(32)
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""The same for all tokens: most have neither cookies nor extra."""
 
 
 @final
@@ -74,11 +76,11 @@ def as_optional_secret(value: str | Secret | None) -> Secret | None:
 
 
 def _frozen_mapping(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    return MappingProxyType(dict(value))
+    return MappingProxyType(dict(value)) if value else _NOTHING
 
 
 def _frozen_secrets(value: Mapping[str, str | Secret]) -> Mapping[str, Secret]:
-    return MappingProxyType({name: as_secret(text) for name, text in value.items()})
+    return MappingProxyType({name: as_secret(text) for name, text in value.items()}) if value else _NOTHING
 
 
 def _sorted(value: Iterable[str]) -> tuple[str, ...]:

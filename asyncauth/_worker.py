@@ -29,9 +29,9 @@ from asyncauth._outage import store_later
 from asyncauth._pace import Pacer
 from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Entry
+from asyncauth._resting import Resting
 from asyncauth._slot import Held, Landing, Slot
 from asyncauth._waiting import end, excused, landed, patiently, speaks_for
-from asyncauth._watch import watch
 from asyncauth.abc import AuthScheme, TokenStore
 
 _T = TypeVar("_T")
@@ -71,6 +71,7 @@ class Worker:
             later=self._store_later,
             pacer=Pacer(clock),
         )
+        self._resting = Resting(self.means, self.keep_alive)
         self._client = client
         self._closing: asyncio.Task[None] | None = None
         self._loop_end = LoopEnd(self.aclose)
@@ -201,9 +202,8 @@ class Worker:
 
     def rest(self, slot: Slot) -> None:
         """Follow the key's record from now on."""
-        if not self.closed and (slot.watch is None or slot.watch.done()):
-            following = watch(self.means, slot, self.keep_alive)
-            slot.watch = asyncio.get_running_loop().create_task(following)
+        if not self.closed and (slot.watch is None or slot.watch.over):
+            slot.watch = self._resting.follow(slot)
 
     def _take_off(
         self,
@@ -285,7 +285,7 @@ class Worker:
 
     async def _drain(self) -> None:
         self._retire()
-        watches = [slot.watch for slot in self._slots.values() if slot.watch is not None]
+        watches = self._resting.end(self._slots.values())
         sharing = [slot.sharing for slot in self._slots.values() if slot.sharing is not None]
         idle = [task for task, flight in self._flights.items() if not has_sent(flight)]
         await end([*watches, *sharing, *idle])

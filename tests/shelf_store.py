@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 from asyncauth._clock import SYSTEM_CLOCK
@@ -190,6 +190,38 @@ class KeepsItsLock(ShelfStore):
         await self.shelf.lock.acquire()
         await super().changed(name, since, timeout)
         self.shelf.lock.release()
+
+
+class FollowsWithoutLooking(ShelfStore):
+    async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
+        return await super().follow(name, self.found(name).version, ring)
+
+
+class RingsForEver(ShelfStore):
+    async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
+        async def rings() -> None:
+            while True:
+                await self.changed(name, since, 60)
+                ring()
+                await asyncio.sleep(0)
+
+        return asyncio.create_task(rings()).cancel
+
+
+class RingsAfterTheEnd(ShelfStore):
+    async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
+        await super().follow(name, since, ring)
+        return lambda: None
+
+
+class RingsElsewhere(ShelfStore):
+    async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
+        loop = asyncio.get_running_loop()
+
+        def ring_in_a_thread() -> None:
+            _ = loop.run_in_executor(None, ring)
+
+        return await super().follow(name, since, ring_in_a_thread)
 
 
 class ListsEverything(ShelfStore):

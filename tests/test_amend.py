@@ -164,7 +164,7 @@ async def test_after_a_logout_meanwhile_it_is_done_on_a_new_token(crew: Crew) ->
 
     watch = one.slot.watch
     assert watch is not None
-    watch.cancel()  # it has not heard of it yet
+    watch.end()  # it has not heard of it yet
     tried, change = while_others(crew, one, once)
     changed = await one.manager.amend(one.scheme, change)
     assert tried == ["t1", "t2"]

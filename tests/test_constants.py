@@ -85,7 +85,7 @@ async def test_a_scheme_of_the_same_key_that_logs_in_keeps_its_token_and_ends_wi
     assert shared.scheme.calls == 1
     await shared.store.aclose()
     assert watch is not None
-    assert watch.done()
+    assert watch.over
 
 
 async def test_a_refusal_of_a_constant_is_the_callers(crew: Crew) -> None:

@@ -167,7 +167,7 @@ async def test_cancelling_whoever_waits_leaves_the_ledger_usable(ledger: Ledger,
 def a_sighting(now: int, asked_at: float, seen_at: float) -> Sighting:
     """Return a sighting of nothing, at a time of the store's and two of ours."""
     snapshot = Snapshot(value=None, version="", now=now)
-    return Sighting(snapshot=snapshot, record=None, asked_at=asked_at, seen_at=seen_at)
+    return Sighting.of(snapshot, None, asked_at=asked_at, seen_at=seen_at)
 
 
 def test_the_stores_time_is_never_thought_ahead_and_a_local_deadline_never_too_late() -> None:

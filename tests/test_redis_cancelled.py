@@ -194,8 +194,9 @@ def _subscriber() -> tuple[Subscriber, _Pool]:
 
 
 async def _wait_at(subscriber: Subscriber, channel: str) -> None:
-    async with subscriber.listen(channel) as listener:
-        await listener.rung()
+    rung = asyncio.Event()
+    subscriber.follow(channel.encode()).arm(rung.set)
+    await rung.wait()
 
 
 async def test_closing_ends_a_listener_whose_connection_breaks_in_the_same_moment(

@@ -59,15 +59,17 @@ async def test_a_channel_without_waiters_is_given_up(
 async def test_a_channel_that_comes_back_at_once_is_subscribed_again(redis_server: RedisServer) -> None:
     async with Redis.from_url(redis_server.url, socket_timeout=None, driver_info=None) as client:
         subscriber = _redis_channel.Subscriber(client.connection_pool, Place("here", "app"), lambda: None)
-        async with subscriber.listen("other"):
-            async with subscriber.listen("channel") as listener:
-                await listener.ready()
-            subscriber._forget(b"channel")
-            async with subscriber.listen("channel") as listener:
-                await listener.ready()
-                assert listener.channel.live
-                redis_server.command("PUBLISH", "channel", "")
-                assert await asyncio.wait_for(listener.rung(), 5)
+        other, follower, rung = subscriber.follow(b"other"), subscriber.follow(b"channel"), asyncio.Event()
+        await follower.ready()
+        follower()
+        subscriber._forget(b"channel")
+        again = subscriber.follow(b"channel")
+        await again.ready()
+        again.arm(rung.set)
+        assert again.channel.live
+        redis_server.command("PUBLISH", "channel", "")
+        await asyncio.wait_for(rung.wait(), 5)
+        other()
         await subscriber.aclose()
 
 

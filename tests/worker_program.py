@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -58,6 +58,10 @@ class CountingStore(TokenStore):
     async def changed(self, name: str, since: str, timeout: float) -> None:
         self.calls["changed"] += 1
         await self._inner.changed(name, since, timeout)
+
+    async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
+        self.calls["follow"] += 1
+        return await self._inner.follow(name, since, ring)
 
     def keys(self) -> AsyncIterator[str]:
         return self._inner.keys()

@@ -1,11 +1,12 @@
 """The conformance suite that every token store passes, ours and anybody's."""
 
 from asyncauth.testing._promise import StoreCheck, StoreFactory
+from asyncauth.testing._promises_following import FOLLOWING_CHECKS
 from asyncauth.testing._promises_life import LIFE_CHECKS
 from asyncauth.testing._promises_values import VALUE_CHECKS
 from asyncauth.testing._promises_waiting import WAITING_CHECKS
 
-STORE_CHECKS: tuple[StoreCheck, ...] = (*VALUE_CHECKS, *WAITING_CHECKS, *LIFE_CHECKS)
+STORE_CHECKS: tuple[StoreCheck, ...] = (*VALUE_CHECKS, *WAITING_CHECKS, *FOLLOWING_CHECKS, *LIFE_CHECKS)
 """Every check of the suite, for a test runner that reports them one by one.
 
 ```python

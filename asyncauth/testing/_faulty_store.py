@@ -24,7 +24,7 @@ import attrs
 from asyncauth._clock import SYSTEM_CLOCK, Clock
 from asyncauth._errors import NotReplicatedError, WriteConflictError
 from asyncauth.abc import Liveness, Snapshot, TokenStore
-from asyncauth.testing._store_faults import StoreCall, StoreFaults
+from asyncauth.testing._store_faults import StoreCall, StoreChangeMissed, StoreFaults
 
 _T = TypeVar("_T")
 
@@ -70,10 +70,13 @@ class _Past:
         """Return a version as the wrapped store knows it."""
         return self._inside.get(version, version)
 
-    def wrote(self, name: str, expected: Snapshot, state: _State, *, replicated: bool) -> None:
+    def began(self, name: str, found: Snapshot) -> None:
+        """Take note of what is stored before the first write."""
+        self.states.setdefault(name, [_State(found.value, found.version)])
+
+    def wrote(self, name: str, state: _State, *, replicated: bool) -> None:
         """Take note of a write."""
-        states = self.states.setdefault(name, [_State(expected.value, expected.version)])
-        states.append(state)
+        self.states[name].append(state)
         self.journal.append((name, replicated))
 
     def lose(self, writes: int, *, spare_replicated: bool) -> set[str]:
@@ -199,16 +202,18 @@ class FaultyTokenStore(TokenStore):
         past, meant = self._past, self._past.meant(expected)
         if meant is None:
             raise WriteConflictError(await self._read(name))
+        if name not in past.states:
+            past.began(name, await self._read(name))
         try:
             inside = await self._inner.write(name, value, meant, keep=keep, wake=wake, replicated=replicated)
         except WriteConflictError as conflict:
             raise WriteConflictError(past.seen(conflict.snapshot)) from None
         except NotReplicatedError as error:
             written = past.seen(error.snapshot)
-            past.wrote(name, expected, _State(value, written.version, keep), replicated=False)
+            past.wrote(name, _State(value, written.version, keep), replicated=False)
             raise NotReplicatedError(str(error), written) from None
         written = past.seen(inside)
-        past.wrote(name, expected, _State(value, written.version, keep), replicated=replicated)
+        past.wrote(name, _State(value, written.version, keep), replicated=replicated)
         return written
 
     async def changed(self, name: str, since: str, timeout: float) -> None:
@@ -218,6 +223,17 @@ class FaultyTokenStore(TokenStore):
 
     async def _changed(self, name: str, since: str, timeout: float) -> None:
         await self._inner.changed(name, self._past.inside(since), timeout)
+
+    async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
+        """Follow a record; see `TokenStore.follow`. What strikes a `changed` strikes this."""
+        fault = self.faults.take("changed")
+        if isinstance(fault, StoreChangeMissed):
+            return _nothing
+        act = partial(self._follow, name, since, ring)
+        return await (act() if fault is None else fault.strike(StoreCall("changed", self._clock), act))
+
+    async def _follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
+        return await self._inner.follow(name, self._past.inside(since), ring)
 
     async def keys(self) -> AsyncIterator[str]:
         """Iterate over the names of all records; see `TokenStore.keys`."""
@@ -246,3 +262,7 @@ class FaultyTokenStore(TokenStore):
     async def _struck(self, call: StoreCall, act: Callable[[], Awaitable[_T]]) -> _T:
         fault = self.faults.take(call.operation)
         return await (act() if fault is None else fault.strike(call, act))
+
+
+def _nothing() -> None:
+    """End what was never begun."""

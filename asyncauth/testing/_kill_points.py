@@ -13,7 +13,7 @@ from typing import Self, final
 import aiohttp
 
 from asyncauth._codec import UnreadableError, decode
-from asyncauth._errors import ConfigurationError
+from asyncauth._errors import ConfigurationError, WriteConflictError
 from asyncauth._record import Record
 from asyncauth.abc import Liveness, Snapshot, TokenStore
 
@@ -170,9 +170,12 @@ class _WatchedStore(TokenStore):
         self.namespace, self.name_key = inner.namespace, inner.name_key
         self._inner = inner
         self._point = point
+        self._seen: dict[str, bytes | None] = {}
 
     async def read(self, name: str) -> Snapshot:
-        return await self._inner.read(name)
+        found = await self._inner.read(name)
+        self._seen[name] = found.value
+        return found
 
     async def write(
         self,
@@ -184,14 +187,24 @@ class _WatchedStore(TokenStore):
         wake: bool = True,
         replicated: bool = False,
     ) -> Snapshot:
-        before, after = _moments(expected.value, value)
+        before, after = _moments(self._seen.get(name), value)
         self._pass_by(before)
-        written = await self._inner.write(name, value, expected, keep=keep, wake=wake, replicated=replicated)
+        try:
+            written = await self._inner.write(
+                name, value, expected, keep=keep, wake=wake, replicated=replicated
+            )
+        except WriteConflictError as conflict:
+            self._seen[name] = conflict.snapshot.value
+            raise
+        self._seen[name] = value
         self._pass_by(after)
         return written
 
     async def changed(self, name: str, since: str, timeout: float) -> None:
         await self._inner.changed(name, since, timeout)
+
+    async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
+        return await self._inner.follow(name, since, ring)
 
     def keys(self) -> AsyncIterator[str]:
         return self._inner.keys()

@@ -122,6 +122,17 @@ async def another_incarnation_conflicts(factory: StoreFactory) -> None:
 
 
 @promise
+async def versions_are_all_that_is_compared(factory: StoreFactory) -> None:
+    """A write takes effect if version and incarnation are those expected, whatever else `expected` says."""
+    async with factory() as store, factory() as other:
+        name = draw_name()
+        stored = await create(store, name)
+        for value in (b"second", b"third", None):
+            stored = await other.write(name, value, attrs.evolve(stored, value=None, now=0))
+            await require_stored(store, name, stored, "a write for a snapshot without its value went wrong")
+
+
+@promise
 async def removed_is_nothing(factory: StoreFactory) -> None:
     """Writing no value removes what is stored; writes that expect the removed version conflict."""
     async with factory() as store, factory() as other:
@@ -250,6 +261,7 @@ VALUE_CHECKS: tuple[StoreCheck, ...] = (
     every_write_has_its_own_version,
     stale_writes_conflict,
     another_incarnation_conflicts,
+    versions_are_all_that_is_compared,
     removed_is_nothing,
     kept_as_long_as_asked,
     replicated_means_nothing_alone,

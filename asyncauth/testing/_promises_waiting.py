@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from typing import Any
 
 from asyncauth._errors import WriteConflictError
 from asyncauth.abc import Snapshot, TokenStore
@@ -20,8 +21,8 @@ from asyncauth.testing._promise import (
 # A store pushes, or looks every 20 to 50 ms (PROTOCOL 8); the rest is for a machine that is busy.
 _PROMPT = 2.0
 _LONG = 60.0
-_MOMENT = 0.05
-_SEVERAL = 20
+MOMENT = 0.05
+SEVERAL = 20
 _EARLIEST, _LATEST = 1_000_000_000_000, 10_000_000_000_000
 
 
@@ -31,12 +32,12 @@ async def the_clock_goes_forward(factory: StoreFactory) -> None:
     async with factory() as store, factory() as other:
         name = draw_name()
         times = [(await store.read(name)).now, (await create(store, name)).now, (await other.read(name)).now]
-        await asyncio.sleep(_MOMENT)
+        await asyncio.sleep(MOMENT)
         times += [(await other.read(name)).now, (await store.read(name)).now]
     require(all(_EARLIEST < now < _LATEST for now in times), "the clock is not in milliseconds since 1970")
     require(times == sorted(times), "the clock went back between two operations")
     passed = times[3] - times[2]
-    require(_MOMENT * 900 <= passed <= PATIENCE * 1000, f"{_MOMENT * 1000:g} ms are {passed} on the clock")
+    require(MOMENT * 900 <= passed <= PATIENCE * 1000, f"{MOMENT * 1000:g} ms are {passed} on the clock")
 
 
 @promise
@@ -46,10 +47,10 @@ async def changes_wake(factory: StoreFactory) -> None:
         name = draw_name()
         stored = await writer.read(name)
         for value in (b"created", b"replaced", None):
-            waits = [asyncio.create_task(_wait(reader, name, stored.version)) for _ in range(_SEVERAL)]
-            await asyncio.sleep(_MOMENT)
+            waits = [asyncio.create_task(_wait(reader, name, stored.version)) for _ in range(SEVERAL)]
+            await asyncio.sleep(MOMENT)
             stored = await writer.write(name, value, stored)
-            await _require_end(waits, "a waiter slept on after another handle's write")
+            await require_end(waits, "a waiter slept on after another handle's write")
 
 
 @promise
@@ -59,9 +60,9 @@ async def own_changes_wake(factory: StoreFactory) -> None:
         name = draw_name()
         stored = await create(store, name)
         wait = asyncio.create_task(_wait(store, name, stored.version))
-        await asyncio.sleep(_MOMENT)
+        await asyncio.sleep(MOMENT)
         await store.write(name, b"second", stored)
-        await _require_end([wait], "a waiter slept on after a write on its own handle")
+        await require_end([wait], "a waiter slept on after a write on its own handle")
 
 
 @promise
@@ -77,10 +78,10 @@ async def no_change_is_missed(factory: StoreFactory) -> None:
         second = await writer.write(name, b"second", first, wake=False)
         for since in (empty, first):
             wait = asyncio.create_task(reader.changed(name, since.version, _LONG))
-            await _require_end([wait], "a change before the call of `changed` was missed")
+            await require_end([wait], "a change before the call of `changed` was missed")
         third = await writer.write(name, None, second)
         wait = asyncio.create_task(reader.changed(name, second.version, _LONG))
-        await _require_end([wait], "a removal before the call of `changed` was missed")
+        await require_end([wait], "a removal before the call of `changed` was missed")
         require(third.version == "", "a removal has a version")
 
 
@@ -91,10 +92,10 @@ async def silent_writes_hide_no_loud_one(factory: StoreFactory) -> None:
         name = draw_name()
         stored = await create(writer, name)
         wait = asyncio.create_task(_wait(reader, name, stored.version))
-        await asyncio.sleep(_MOMENT)
+        await asyncio.sleep(MOMENT)
         silent = await writer.write(name, b"silent", stored, wake=False)
         await writer.write(name, b"loud", silent)
-        await _require_end([wait], "a waiter slept on after a write that followed a silent one")
+        await require_end([wait], "a waiter slept on after a write that followed a silent one")
 
 
 @promise
@@ -103,9 +104,9 @@ async def waits_end(factory: StoreFactory) -> None:
     async with factory() as store:
         name = draw_name()
         for stored in (await store.read(name), await create(store, name)):
-            for timeout in (0.0, _MOMENT):
+            for timeout in (0.0, MOMENT):
                 wait = asyncio.create_task(store.changed(name, stored.version, timeout))
-                await _require_end([wait], f"a wait of {timeout:g} s did not end")
+                await require_end([wait], f"a wait of {timeout:g} s did not end")
 
 
 @promise
@@ -114,14 +115,14 @@ async def cancelled_waits_leave_nothing(factory: StoreFactory) -> None:
     async with factory() as store, factory() as writer:
         name = draw_name()
         stored = await create(store, name)
-        for pause in (0.0, _MOMENT):
-            waits = [asyncio.create_task(_wait(store, name, stored.version)) for _ in range(_SEVERAL)]
+        for pause in (0.0, MOMENT):
+            waits = [asyncio.create_task(_wait(store, name, stored.version)) for _ in range(SEVERAL)]
             await asyncio.sleep(pause)
-            require(all([await _cancelled(wait) for wait in waits]), "a wait swallowed its cancellation")
+            require(all([await cancelled(wait) for wait in waits]), "a wait swallowed its cancellation")
             wait = asyncio.create_task(_wait(store, name, stored.version))
-            await asyncio.sleep(_MOMENT)
+            await asyncio.sleep(MOMENT)
             stored = await writer.write(name, b"later", stored)
-            await _require_end([wait], "nobody was woken any more after waits were cancelled")
+            await require_end([wait], "nobody was woken any more after waits were cancelled")
             await require_stored(store, name, stored, "a read after a cancelled wait is wrong")
 
 
@@ -131,11 +132,11 @@ async def cancelled_writes_are_whole(factory: StoreFactory) -> None:
     async with factory() as store, factory() as other:
         name = draw_name()
         old = await create(store, name)
-        for step in range(_SEVERAL):
+        for step in range(SEVERAL):
             value = b"%d " % step * 10_000
             write = asyncio.create_task(store.write(name, value, old))
             await _steps(step)
-            await _cancelled(write)
+            await cancelled(write)
             found = await other.read(name)
             wanted = old.value if found.version == old.version else value
             require(found.value == wanted, "a cancelled write left a value that is neither old nor new")
@@ -148,12 +149,12 @@ async def cancelled_reads_leave_nothing(factory: StoreFactory) -> None:
     async with factory() as store:
         name = draw_name()
         stored = await create(store, name)
-        for step in range(_SEVERAL):
+        for step in range(SEVERAL):
             read = asyncio.create_task(store.read(name))
             names = asyncio.create_task(listed(store))
             await _steps(step)
-            await _cancelled(read)
-            await _cancelled(names)
+            await cancelled(read)
+            await cancelled(names)
             await require_stored(store, name, stored, "a read after a cancelled one is wrong")
 
 
@@ -164,7 +165,8 @@ async def _wait(store: TokenStore, name: str, since: str) -> None:
         await asyncio.sleep(0)
 
 
-async def _require_end(waits: Iterable[asyncio.Task[None]], broken: str) -> None:
+async def require_end(waits: Iterable[asyncio.Task[Any]], broken: str) -> None:
+    """Require that all of them end soon."""
     try:
         async with asyncio.timeout(_PROMPT):
             await asyncio.gather(*waits)
@@ -172,7 +174,8 @@ async def _require_end(waits: Iterable[asyncio.Task[None]], broken: str) -> None
         raise AssertionError(f"{broken} (for {_PROMPT:g} s)") from None
 
 
-async def _cancelled(task: asyncio.Task[object]) -> bool:
+async def cancelled(task: asyncio.Task[Any]) -> bool:
+    """Cancel a task, and tell whether that was the end of it."""
     finished = task.done()
     task.cancel()
     done, _ = await asyncio.wait([task], timeout=_PROMPT)
@@ -183,12 +186,12 @@ async def _cancelled(task: asyncio.Task[object]) -> bool:
 async def _steps(count: int) -> None:
     # First at each switch between tasks, then in the middle of what threads and servers do.
     for _ in range(count):
-        await asyncio.sleep(0 if count < _SEVERAL // 2 else 0.0002)
+        await asyncio.sleep(0 if count < SEVERAL // 2 else 0.0002)
 
 
 async def _settled_write(store: TokenStore, name: str, value: bytes) -> Snapshot:
     # A cancelled write may still take effect for a moment: a thread or a server has it.
-    await asyncio.sleep(_MOMENT / 10)
+    await asyncio.sleep(MOMENT / 10)
     snapshot = await store.read(name)
     while True:
         try:

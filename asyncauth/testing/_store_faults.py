@@ -108,7 +108,7 @@ class StoreAnswerLost(StoreFault):
 @final
 @attrs.frozen
 class StoreChangeMissed(StoreFault):
-    """Lets a `changed` wait for its whole time, whatever changes: a notification that was lost."""
+    """Lets a `changed` wait for its whole time, and a `follow` never ring: a notification that was lost."""
 
     async def strike(self, call: StoreCall, act: Callable[[], Awaitable[_T]]) -> _T:
         await call.clock.sleep(call.timeout)

@@ -141,6 +141,18 @@ class PlainFileStore(TokenStore):
                 if await self._run(self._watched_version, name) == since:
                     await woken.wait()
 
+    async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
+        """Have `ring` called once the version differs from `since`; what is returned ends that.
+
+        Raises:
+            InsecureStoreError: Other users of this machine could use the folder.
+            StoreUnavailableError: The operating system refuses; the message says what to do.
+
+        Cancellation leaves nothing behind.
+        """
+        version = self._run(self._watched_version, checked(name))
+        return await self._waiters.follow(name, since, ring, version)
+
     async def keys(self) -> AsyncIterator[str]:
         """Iterate over the names of all records; those that have run out are removed instead.
 

@@ -1,7 +1,8 @@
 """The newest writing of each record that this process has seen: an older one that is back is noticed."""
 
 import logging
-from collections import OrderedDict
+import sys
+from contextlib import suppress
 from typing import final
 
 import attrs
@@ -16,7 +17,7 @@ REMEMBERED = 20_000
 
 
 @final
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class Writing:
     """One writing of a record.
 
@@ -34,7 +35,7 @@ class Newest:
     """Remembers one `Writing` for each of the names that were used last."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[str, Writing] = OrderedDict()
+        self._seen: dict[str, Writing] = {}  # those used last are the last
 
     def of(self, name: str) -> Writing | None:
         """Return what was seen of a record."""
@@ -55,7 +56,7 @@ class Newest:
         Where the store itself says that it may have lost writes, by its incarnation, nothing is
         strange about that. The protocol mends both: who has something newer puts it back.
         """
-        writing = Writing(content.written, found.incarnation)
+        writing = Writing(content.written, sys.intern(found.incarnation))
         if before is not None and _went_back(writing, before):
             _log.warning(
                 "the record %s… went back to an earlier one (by %d ms): the store lost writes, or somebody"
@@ -73,7 +74,8 @@ class Newest:
         self._seen.pop(name, None)
         self._seen[name] = writing
         if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
+            with suppress(RuntimeError):  # another loop's thread is at it: one of the next ones succeeds
+                self._seen.pop(next(iter(self._seen)), None)
 
 
 def _went_back(writing: Writing, before: Writing) -> bool:

@@ -6,7 +6,7 @@ import math
 import re
 import secrets
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, final
@@ -23,6 +23,7 @@ from asyncauth._errors import (
 from asyncauth._loop_end import LoopEnd
 from asyncauth.abc import Snapshot, TokenStore
 from asyncauth_stores._forks import renew_in_children
+from asyncauth_stores._redis_follower import wait
 from asyncauth_stores._redis_link import Link, checked_client, link_over, link_to, place_of
 from asyncauth_stores._redis_script import READ, WRITE
 from asyncauth_stores._redis_server import FirstLook
@@ -181,19 +182,18 @@ class PlainRedisStore(TokenStore):
         Raises:
             StoreUnavailableError: The server cannot be reached, or refuses.
         """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                while not await self._rung(name, since):
-                    pass
+        await wait(partial(self.follow, name, since), timeout)
 
-    async def _rung(self, name: str, since: str) -> bool:
-        """Listen until the version may differ from `since`; false if it is time to look again."""
-        async with self._link().listen(self._key(name), self._channel(name)) as listener:
-            # Subscribe, read, wait: what is written before the read is seen, and what is written after it
-            # rings. What was read while subscribed need not be read again.
-            await listener.ready()
-            stands = listener.knows(since) or (await self.read(name)).version == since
-            return not stands or await listener.rung()
+    async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
+        """Have `ring` called once the version may differ. Cancellation leaves nothing behind.
+
+        Also when the server's connection breaks or comes back, and a second later while there is none.
+
+        Raises:
+            StoreUnavailableError: The server cannot be reached, or refuses.
+        """
+        key, channel = self._key(name), self._channel(name)
+        return await self._link().follow(key, channel, since, ring, partial(self.read, name))
 
     async def keys(self) -> AsyncIterator[str]:
         """Iterate over the names of all records of the namespace.

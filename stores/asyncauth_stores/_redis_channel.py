@@ -1,13 +1,11 @@
-"""One subscriber connection to a server, which wakes any number of waiting tasks."""
+"""One subscriber connection to a server, which rings for any number of those who follow."""
 
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, final
 
-import attrs
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.backoff import ExponentialWithJitterBackoff
@@ -17,11 +15,10 @@ from redis.exceptions import MovedError, RedisError, ResponseError
 
 from asyncauth_stores._redis_connection import taken_from
 from asyncauth_stores._redis_errors import Place
+from asyncauth_stores._redis_follower import POLL, Channel, Follower, within
 
-_POLL: Final = 1.0
-"""Seconds between looks while the channel is down (PROTOCOL.md, section 8)."""
 _GRACE: Final = 5.0
-"""Seconds that a channel stays subscribed without a waiter: most waiters come back at once."""
+"""Seconds that a channel stays subscribed without a follower, at least: most come back at once."""
 _CONNECT: Final = 5.0
 """Seconds for a connection to come about."""
 _PROBE: Final = 5.0
@@ -31,79 +28,10 @@ _log = logging.getLogger("asyncauth.stores.redis")
 
 
 @final
-@attrs.define(eq=False)
-class Channel:
-    """What is known of one channel.
-
-    Attributes:
-        live: Whether the server has confirmed the subscription.
-        settled: Set once it is known whether the channel is live.
-        bells: One for each waiter.
-        rings: How often they rang.
-        heard: The version that the last message named.
-        seen: A version that was stored, and `rings` when that was known; a later ring makes it doubtful.
-    """
-
-    live: bool = False
-    settled: asyncio.Event = attrs.field(factory=asyncio.Event)
-    bells: set[asyncio.Event] = attrs.field(factory=set)
-    rings: int = 0
-    heard: str = ""
-    seen: tuple[str, int] = ("", -1)
-
-    def settle(self, *, live: bool) -> None:
-        self.live = live
-        self.settled.set()
-        self.ring("")
-
-    def ring(self, version: str) -> None:
-        known = bool(version) and self.seen == (version, self.rings)
-        self.rings += 1
-        self.heard = version
-        if known:
-            self.seen = (version, self.rings)
-        for bell in self.bells:
-            bell.set()
-
-    def saw(self, version: str, rings: int) -> None:
-        """Remember what was stored, for an answer to a question of when there had been so many rings."""
-        # A write's own message may be faster than its answer.
-        own = self.rings == rings + 1 and self.heard == version
-        if self.live and (self.rings == rings or own):
-            self.seen = (version, self.rings)
-
-
-@final
-@attrs.frozen(eq=False)
-class Listener:
-    """One waiter on one channel: `ready`, then read, then `rung`."""
-
-    channel: Channel
-    bell: asyncio.Event = attrs.field(factory=asyncio.Event)
-
-    async def ready(self) -> None:
-        """Wait until no later message is missed, or it is known that messages do not come."""
-        await _within(_POLL, self.channel.settled)
-        self.bell.clear()
-
-    def knows(self, version: str) -> bool:
-        """Tell whether this version is stored for all that is known, so that the next ring is waited for."""
-        return self.channel.live and self.channel.seen == (version, self.channel.rings)
-
-    async def rung(self) -> bool:
-        """Wait for a message, or for the channel to go or come back: it is time to look.
-
-        Returns:
-            False if it is time to look because the channel is down.
-        """
-        return await _within(None if self.channel.live else _POLL, self.bell)
-
-
-@final
 class Subscriber:
-    """Keeps one connection subscribed to exactly the channels that somebody listens to.
+    """Keeps one connection subscribed to exactly the channels that somebody follows.
 
-    Waiters say what they want, and a task of the subscriber's own speaks to the server: a waiter's
+    Followers say what they want, and a task of the subscriber's own speaks to the server: a follower's
     cancellation never cuts a command in half. There is a connection only while it is needed. It is not
     a `PubSub` of redis-py's, which connects again behind one's back, and subscribes to channels of
     several slots in one command.
@@ -124,23 +52,24 @@ class Subscriber:
         self._sharded = sharded
         self._channels: dict[bytes, Channel] = {}
         self._unsaid: set[bytes] = set()
+        self._left: list[bytes] = []
+        self._sweeping = False
+        self._idle = self._leave  # one for all channels
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
         self._answered = True
 
-    @asynccontextmanager
-    async def listen(self, name: str) -> AsyncIterator[Listener]:
-        """Return a listener on a channel, which is kept subscribed until the context ends."""
-        channel = self._channels.get(name.encode()) or self._opened(name.encode())
-        listener = Listener(channel)
-        channel.bells.add(listener.bell)
+    def follow(self, name: bytes) -> Follower:
+        """Return a follower of a channel, which is kept subscribed until it has ended."""
+        channel = self._channels.get(name) or self._opened(name)
+        follower = Follower(channel)
         self._start()
-        try:
-            yield listener
-        finally:
-            channel.bells.discard(listener.bell)
-            asyncio.get_running_loop().call_later(_GRACE, self._forget, name.encode())
+        return follower
+
+    def channel(self, name: bytes) -> Channel | None:
+        """Return what is known of a channel that somebody follows, or did lately."""
+        return self._channels.get(name)
 
     async def aclose(self) -> None:
         """End the connection, and wake whoever waits."""
@@ -153,7 +82,7 @@ class Subscriber:
             await asyncio.wait([self._task])
 
     def _opened(self, name: bytes) -> Channel:
-        channel = self._channels[name] = Channel()
+        channel = self._channels[name] = Channel(name, self._idle)
         self._unsaid.add(name)
         self._wanted.set()
         return channel
@@ -162,15 +91,31 @@ class Subscriber:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="asyncauth-redis-subscriber")
 
+    def _leave(self, name: bytes) -> None:
+        """Give a channel up later, unless somebody comes back: one timer for all of them."""
+        self._left.append(name)
+        if not self._sweeping:
+            self._sweeping = True
+            self._sweep([])
+
+    def _sweep(self, names: Collection[bytes]) -> None:
+        for name in names:
+            self._forget(name)
+        if names or self._left:
+            asyncio.get_running_loop().call_later(_GRACE, self._sweep, self._left)
+            self._left = []
+        else:
+            self._sweeping = False
+
     def _forget(self, name: bytes) -> None:
         channel = self._channels.get(name)
-        if channel is not None and not channel.bells:
+        if channel is not None and not channel.followers:
             del self._channels[name]
             self._unsaid.add(name)
             self._wanted.set()
 
     async def _run(self) -> None:
-        backoff = ExponentialWithJitterBackoff(cap=_POLL, base=_POLL / 20)
+        backoff = ExponentialWithJitterBackoff(cap=POLL, base=POLL / 20)
         while self._channels:
             try:
                 async with taken_from(self._pool, _CONNECT) as connection:
@@ -206,7 +151,7 @@ class Subscriber:
             new = [name for name in names if name in self._channels]
             await self._say(connection, "UNSUBSCRIBE", names.difference(new))
             await self._say(connection, "SUBSCRIBE", new)
-            await _within(probe_at - loop.time(), self._wanted)
+            await within(probe_at - loop.time(), self._wanted)
             self._wanted.clear()
             if loop.time() >= probe_at:
                 probe_at = loop.time() + _PROBE
@@ -271,7 +216,7 @@ class Subscriber:
     def _note_failure(self, errors: BaseExceptionGroup[Exception]) -> None:
         if not self._failures and self._channels:
             reason = next(self._place.explained(error) for error in _leaves(errors))
-            _log.warning("no wake-up channel, looking every %g s until it is back: %s", _POLL, reason)
+            _log.warning("no wake-up channel, looking every %g s until it is back: %s", POLL, reason)
         self._failures += 1
         self._lost()
 
@@ -282,12 +227,3 @@ def _leaves(errors: BaseExceptionGroup[Exception]) -> Iterable[Exception]:
             yield from _leaves(error)
         else:
             yield error
-
-
-async def _within(seconds: float | None, event: asyncio.Event) -> bool:
-    """Wait for an event; false if it did not come in time."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await event.wait()
-    except TimeoutError:
-        return False

@@ -1,11 +1,11 @@
 """What one store has in one event loop: its servers, and the scripts that it runs on them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final, final
-from weakref import WeakValueDictionary
+from weakref import WeakSet
 
 import attrs
 from redis.asyncio import Redis, RedisCluster
@@ -13,9 +13,11 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import AskError, NoScriptError
 
 from asyncauth._errors import AuthError, ClosedError, ConfigurationError
-from asyncauth_stores._redis_channel import Channel, Listener
+from asyncauth.abc import Snapshot
+from asyncauth_stores._redis_channel import Subscriber
 from asyncauth_stores._redis_cluster import ClusterServers
 from asyncauth_stores._redis_errors import Place
+from asyncauth_stores._redis_follower import Follower
 from asyncauth_stores._redis_script import Script
 from asyncauth_stores._redis_sentinel import SentinelServers
 from asyncauth_stores._redis_server import FirstLook, Maker, OneServer, Server, Servers, Talk
@@ -49,13 +51,12 @@ class Link:
         servers: Connections belong to the event loop that made them.
         sharded: Whether channels belong to the server of their slot.
         width: Commands under way at once.
-        channels: Those that somebody listens to, or did lately, by name.
     """
 
     servers: Servers
     sharded: bool = False
     width: int = _CONNECTIONS
-    channels: WeakValueDictionary[str, Channel] = attrs.field(init=False, factory=WeakValueDictionary)
+    _subscribers: WeakSet[Subscriber] = attrs.field(init=False, factory=WeakSet)
     _gate: asyncio.Semaphore = attrs.field(init=False)
     _closed: bool = attrs.field(init=False, default=False)
 
@@ -111,20 +112,40 @@ class Link:
             server = await self.servers.server_of(key)
             await server.run(partial(_rung, channel))
 
-    @asynccontextmanager
-    async def listen(self, key: str, channel: str) -> AsyncIterator[Listener]:
-        """Return a listener on a channel of a key, at the key's server of this moment."""
-        server = await self.servers.server_of(key)
-        async with server.subscriber.listen(channel) as listener:
-            self.channels[channel] = listener.channel
-            yield listener
+    async def follow(
+        self,
+        key: str,
+        channel: str,
+        since: str,
+        ring: Callable[[], object],
+        read: Callable[[], Awaitable[Snapshot]],
+    ) -> Follower:
+        """Have `ring` called once the version of a key may differ from `since`.
+
+        Subscribe, read, wait: what is written before the read is seen, and what is written after it
+        rings. What was read while subscribed need not be read again.
+        """
+        subscriber = (await self.servers.server_of(key)).subscriber
+        self._subscribers.add(subscriber)
+        follower = subscriber.follow(channel.encode())
+        try:
+            await follower.ready()
+            follower.arm(ring)
+            if not follower.channel.knows(since) and (await read()).version != since:
+                follower.ring()
+            follower.channel.share(since)
+        except BaseException:
+            follower()
+            raise
+        return follower
 
     def noting(self, channel: str) -> Callable[[str], None]:
         """Return what remembers the version that a command found or wrote; call this before sending."""
-        heard = self.channels.get(channel)
-        if heard is None or not heard.live:
+        name = channel.encode()
+        followed = next((found for each in self._subscribers if (found := each.channel(name))), None)
+        if followed is None or not followed.live:
             return lambda _: None
-        return partial(heard.saw, rings=heard.rings)
+        return partial(followed.saw, rings=followed.rings)
 
     async def scan(self, pattern: bytes) -> AsyncIterator[bytes]:
         """Iterate over the keys of a pattern on all servers; one may come twice."""

@@ -1,25 +1,42 @@
-"""Tasks that wait for a change, in any event loop of any thread of the process."""
+"""Who waits for a change, in any event loop of any thread of the process."""
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import final
 
 import attrs
 
+from asyncauth_stores._few import Few, each, few
+
 
 @final
-@attrs.frozen(eq=False)
-class _Waiter:
+@attrs.define(eq=False, weakref_slot=False)
+class Waiter:
+    """One who waits. Called, it waits no more: what `TokenStore.follow` returns."""
+
+    _waiters: "Waiters"
+    name: str
     since: str
-    woken: asyncio.Event = attrs.field(factory=asyncio.Event)
-    loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop)
+    _ring: Callable[[], object] | None
+    _loop: asyncio.AbstractEventLoop
+
+    def __call__(self) -> None:
+        self._ring = None
+        self._waiters.remove(self)
 
     def wake(self) -> None:
+        """Have it rung in its event loop, and wait no more. May be called from any thread."""
         # A loop that was closed has nobody left to wake.
         with suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self.woken.set)
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        ring = self._ring
+        self()
+        if ring is not None:
+            ring()
 
 
 @final
@@ -29,25 +46,50 @@ class Waiters:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         # In the order of their coming, which is also that of their waking.
-        self._waiting: dict[str, dict[_Waiter, None]] = {}
+        self._waiting: dict[str, Few[Waiter]] = {}
+
+    def add(self, name: str, since: str, ring: Callable[[], object]) -> Waiter:
+        """Have `ring` called at a change; add it before comparing with what is stored."""
+        waiter = Waiter(self, name, since, ring, asyncio.get_running_loop())
+        with self._lock:
+            self._waiting[name] = few((*self._of(name), waiter))
+        return waiter
+
+    async def follow(
+        self, name: str, since: str, ring: Callable[[], object], version: Awaitable[str]
+    ) -> Waiter:
+        """Have `ring` called at a change, or now if what is stored is another `version` already."""
+        waiter = self.add(name, since, ring)
+        try:
+            stands = await version == since
+        except BaseException:
+            waiter()
+            raise
+        if not stands:
+            waiter.wake()
+        return waiter
 
     @contextmanager
     def waiting(self, name: str, since: str) -> Iterator[asyncio.Event]:
         """Be woken while the context lasts; enter it before comparing with what is stored."""
-        waiter = _Waiter(since)
-        with self._lock:
-            self._waiting.setdefault(name, {})[waiter] = None
+        woken = asyncio.Event()
+        waiter = self.add(name, since, woken.set)
         try:
-            yield waiter.woken
+            yield woken
         finally:
-            with self._lock:
-                self._remove(name, waiter)
+            waiter()
 
-    def _remove(self, name: str, waiter: _Waiter) -> None:
-        waiters = self._waiting[name]
-        del waiters[waiter]
-        if not waiters:
-            del self._waiting[name]
+    def remove(self, waiter: Waiter) -> None:
+        """Forget one, if it is there."""
+        with self._lock:
+            left = tuple(other for other in self._of(waiter.name) if other is not waiter)
+            if left:
+                self._waiting[waiter.name] = few(left)
+            else:
+                self._waiting.pop(waiter.name, None)
+
+    def _of(self, name: str) -> tuple[Waiter, ...]:
+        return each(self._waiting.get(name, ()))
 
     def names(self) -> list[str]:
         """Return the names that somebody waits for."""
@@ -57,13 +99,13 @@ class Waiters:
     def wake(self, name: str, version: str) -> None:
         """Wake those who wait for the name to leave another version than this."""
         with self._lock:
-            waiters = [waiter for waiter in self._waiting.get(name, ()) if waiter.since != version]
+            waiters = [waiter for waiter in self._of(name) if waiter.since != version]
         for waiter in waiters:
             waiter.wake()
 
     def wake_all(self) -> None:
         """Wake everybody, whatever they wait for."""
         with self._lock:
-            waiters = [waiter for some in self._waiting.values() for waiter in some]
+            waiters = [waiter for some in self._waiting.values() for waiter in each(some)]
         for waiter in waiters:
             waiter.wake()

@@ -3,7 +3,7 @@
 import logging
 import secrets
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, NoReturn, Self, final
 
@@ -139,6 +139,13 @@ class MemoryTokenStore(TokenStore):
             async with self._clock.timeout(timeout):
                 if (await self.read(name)).version == since:
                     await woken.wait()
+
+    async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
+        """Have `ring` called once the version differs from `since`; what is returned ends that."""
+        return await self._waiters.follow(name, since, ring, self._version(name))
+
+    async def _version(self, name: str) -> str:
+        return (await self.read(name)).version
 
     async def keys(self) -> AsyncIterator[str]:
         """Iterate over the names of all records that have not run out."""

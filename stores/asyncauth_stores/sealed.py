@@ -51,7 +51,7 @@ use, or refresh with, an older one, as a restored backup does.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
@@ -165,6 +165,11 @@ class SealedTokenStore(TokenStore):
         """Wait as `TokenStore.changed`; versions are the inner store's."""
         sealer = await self._ready()
         await self._inner.changed(sealer.place(name), since, timeout)
+
+    async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
+        """Follow as `TokenStore.follow`; versions are the inner store's."""
+        sealer = await self._ready()
+        return await self._inner.follow(sealer.place(name), since, ring)
 
     async def keys(self) -> AsyncIterator[str]:
         """Iterate over the names of the records that were written with this ring's names key."""
