@@ -5,11 +5,12 @@ from typing import final
 import attrs
 
 from asyncauth._record import Entry, Mode, Reason, Record
+from asyncauth._value import Value
 
 
 @final
-@attrs.frozen(kw_only=True)
-class View:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class View(Value):
     """A record as one worker sees it.
 
     Attributes:
@@ -24,8 +25,8 @@ class View:
 
 
 @final
-@attrs.frozen(kw_only=True)
-class Ask:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Ask(Value):
     """Who asks for the right to renew, and why.
 
     Attributes:
@@ -53,28 +54,30 @@ class Ask:
 
 
 @final
-@attrs.frozen(kw_only=True)
-class Behind:
+class Behind(Value):
     """The store holds less than the asking worker: put its entry back."""
+
+    __slots__ = ()
 
 
 @final
-@attrs.frozen
-class Newer:
+@attrs.frozen(eq=False, repr=False)
+class Newer(Value):
     """Somebody stored another entry: adopt it."""
 
     entry: Entry
 
 
 @final
-@attrs.frozen
-class LoggedOut:
+class LoggedOut(Value):
     """The application logged out after the asking worker's entry: drop it."""
+
+    __slots__ = ()
 
 
 @final
-@attrs.frozen
-class Refused:
+@attrs.frozen(eq=False, repr=False)
+class Refused(Value):
     """A refusal for good stands, for `retry_in` more seconds."""
 
     reason: Reason
@@ -82,16 +85,16 @@ class Refused:
 
 
 @final
-@attrs.frozen
-class Absent:
+@attrs.frozen(eq=False, repr=False)
+class Absent(Value):
     """Nobody has authorized yet, or not since the application logged out."""
 
     logged_out: bool = False
 
 
 @final
-@attrs.frozen
-class BackOff:
+@attrs.frozen(eq=False, repr=False)
+class BackOff(Value):
     """The fleet stands back, for `retry_in` more seconds."""
 
     reason: Reason
@@ -99,14 +102,15 @@ class BackOff:
 
 
 @final
-@attrs.frozen
-class Alive:
+class Alive(Value):
     """Since the suspicion a probe found the token alive."""
+
+    __slots__ = ()
 
 
 @final
-@attrs.frozen
-class Busy:
+@attrs.frozen(eq=False, repr=False)
+class Busy(Value):
     """Wait: for `seconds` at most, because of `why` (`lease`, `grace` or `quarantine`)."""
 
     why: str
@@ -115,8 +119,8 @@ class Busy:
 
 
 @final
-@attrs.frozen(kw_only=True)
-class Grant:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Grant(Value):
     """The right to renew `base`."""
 
     attempt: str
@@ -131,47 +135,53 @@ class Grant:
 
 
 @final
-@attrs.frozen
-class Kept:
+class Kept(Value):
     """The lease is prolonged."""
 
+    __slots__ = ()
+
 
 @final
-@attrs.frozen
-class Superseded:
+class Superseded(Value):
     """The entry, or the era, is not the expected one any more."""
 
+    __slots__ = ()
+
 
 @final
-@attrs.frozen
-class Lost:
+class Lost(Value):
     """The lease is not this attempt's any more."""
 
+    __slots__ = ()
+
 
 @final
-@attrs.frozen
-class Committed:
+class Committed(Value):
     """The entry is stored."""
 
+    __slots__ = ()
+
 
 @final
-@attrs.frozen
-class Same:
+class Same(Value):
     """The entry was stored already."""
 
+    __slots__ = ()
+
 
 @final
-@attrs.frozen
-class Conflict:
+@attrs.frozen(eq=False, repr=False)
+class Conflict(Value):
     """Another entry stands, or the application logged out (no entry)."""
 
     entry: Entry | None
 
 
 @final
-@attrs.frozen
-class Done:
+class Done(Value):
     """It is as asked."""
+
+    __slots__ = ()
 
 
 Answer = (
@@ -195,8 +205,8 @@ Answer = (
 
 
 @final
-@attrs.frozen(kw_only=True)
-class Step:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Step(Value):
     """What a transition decided.
 
     Attributes:

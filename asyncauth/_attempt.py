@@ -37,7 +37,7 @@ _SURELY_OVER = 0.25
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(kw_only=True, eq=False, repr=False)
 class Attempt:
     """A grant being used.
 

@@ -8,12 +8,13 @@ import attrs
 from yarl import URL
 
 from asyncauth._key import TokenKey
+from asyncauth._value import Value
 
 _log = logging.getLogger("asyncauth")
 
 
-@attrs.frozen(kw_only=True)
-class TokenEvent:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class TokenEvent(Value):
     """Base of all events.
 
     Attributes:
@@ -23,8 +24,15 @@ class TokenEvent:
     key: TokenKey
 
 
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class _EntryEvent(TokenEvent):
+    """Base of events about one stored version of a token."""
+
+    entry_id: str
+
+
 @final
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class RenewalStarted(TokenEvent):
     """This worker was granted the right to renew, and asks the vendor now."""
 
@@ -33,7 +41,7 @@ class RenewalStarted(TokenEvent):
 
 
 @final
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TokenRenewed(TokenEvent):
     """This worker obtained a token and stored it."""
 
@@ -43,31 +51,28 @@ class TokenRenewed(TokenEvent):
 
 
 @final
-@attrs.frozen(kw_only=True)
-class TokenAdopted(TokenEvent):
+class TokenAdopted(_EntryEvent):
     """Another worker's token was taken over."""
 
-    entry_id: str
+    __slots__ = ()
 
 
 @final
-@attrs.frozen(kw_only=True)
-class TokenRestored(TokenEvent):
+class TokenRestored(_EntryEvent):
     """The store had lost a token that this worker still had, and has it back."""
 
-    entry_id: str
+    __slots__ = ()
 
 
 @final
-@attrs.frozen(kw_only=True)
-class TokenRefused(TokenEvent):
+class TokenRefused(_EntryEvent):
     """The vendor refused a token on a request."""
 
-    entry_id: str
+    __slots__ = ()
 
 
 @final
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class RenewalFailed(TokenEvent):
     """A renewal of this worker failed; the fleet stands back."""
 
@@ -77,7 +82,7 @@ class RenewalFailed(TokenEvent):
 
 
 @final
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TokenDied(TokenEvent):
     """The vendor refused the credential or the grant for good: somebody has to act."""
 
@@ -86,7 +91,7 @@ class TokenDied(TokenEvent):
 
 
 @final
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class AuthorizationNeeded(TokenEvent):
     """A person has to authorize (again). Told once in the whole fleet for each stored token.
 
@@ -100,17 +105,17 @@ class AuthorizationNeeded(TokenEvent):
 
 
 @final
-@attrs.frozen(kw_only=True)
 class TokenForgotten(TokenEvent):
     """The application logged out."""
 
+    __slots__ = ()
+
 
 @final
-@attrs.frozen(kw_only=True)
-class TokenGivenUp(TokenEvent):
+class TokenGivenUp(_EntryEvent):
     """A token that the vendor issued could not be stored before this worker closed."""
 
-    entry_id: str
+    __slots__ = ()
 
 
 Listener = Callable[[TokenEvent], None]

@@ -12,6 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from asyncauth._errors import UnreadableAnswerError
+from asyncauth._value import Value
 
 
 def _no_headers() -> CIMultiDictProxy[str]:
@@ -36,8 +37,8 @@ def _own_place(exchange: "AuthRequest | AuthResponse") -> str:
 
 
 @final
-@attrs.frozen(kw_only=True, repr=False)
-class AuthRequest:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class AuthRequest(Value):
     """One request of a login, refresh, logout or probe. It never follows redirects.
 
     Attributes:
@@ -78,8 +79,8 @@ class AuthRequest:
 
 
 @final
-@attrs.frozen(kw_only=True, repr=False)
-class AuthResponse:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class AuthResponse(Value):
     """What came back for an `AuthRequest`, read whole.
 
     Attributes:
@@ -142,8 +143,8 @@ class AuthResponse:
 
 
 @final
-@attrs.frozen(kw_only=True, repr=False)
-class Placement:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Placement(Value):
     """What a token puts on each request, made once per token.
 
     Attributes:

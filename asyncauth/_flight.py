@@ -47,7 +47,7 @@ _SHORTEST_WAIT = 0.005
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(kw_only=True, eq=False, repr=False)
 class Flight:
     """A renewal on its way. It belongs to the worker, not to a caller.
 

@@ -7,6 +7,8 @@ from typing import final
 
 import attrs
 
+from asyncauth._value import Value
+
 
 def _sorted_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     # A string is a list of scopes as RFC 6749, section 3.3, writes it, not one of letters.
@@ -14,8 +16,8 @@ def _sorted_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
 
 
 @final
-@attrs.frozen(kw_only=True, cache_hash=True)
-class TokenKey:
+@attrs.frozen(kw_only=True, cache_hash=True, repr=False)
+class TokenKey(Value):
     """Two requests share a token exactly when their keys are equal.
 
     Parts are never joined by a separator, so no value of one part can be mistaken for another part's.

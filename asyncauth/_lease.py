@@ -38,7 +38,7 @@ _T = TypeVar("_T")
 
 
 @final
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Means:
     """What renewals work with; one per worker.
 
@@ -105,7 +105,7 @@ async def unused_given_back(means: Means, slot: Slot, attempt: str) -> AsyncIter
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(kw_only=True, eq=False, repr=False)
 class HeldLease:
     """A grant and its lease, from the writing of the one to the end of the other.
 

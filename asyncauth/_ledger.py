@@ -27,7 +27,7 @@ _ROUNDS = 30
 
 
 @final
-@attrs.frozen(kw_only=True, weakref_slot=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False, weakref_slot=False)
 class Sighting:
     """What the store held, and when that was seen. One is kept for each key in use, so it is small.
 
@@ -110,7 +110,7 @@ class Sighting:
 
 
 @final
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Outcome:
     """What a transition answered, on which sighting, and whether its write is where it was asked for."""
 
@@ -120,7 +120,7 @@ class Outcome:
 
 
 @final
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Ledger:
     """The records of one store, as one worker sees and changes them.
 

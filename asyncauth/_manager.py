@@ -9,6 +9,7 @@ import aiohttp
 from asyncauth._amend import amend
 from asyncauth._authorization import authorize, forget, put, shared_slot
 from asyncauth._clock import SYSTEM_CLOCK, Clock
+from asyncauth._codec import prepare
 from asyncauth._errors import ConfigurationError
 from asyncauth._events import Listener
 from asyncauth._issue import new_id
@@ -59,6 +60,7 @@ class TokenManager:
             raise ConfigurationError(
                 f"a TokenStore is needed, such as open_store(url) returns, not {type(store).__name__}"
             )
+        prepare()
         self._store = store
         self._policy = policy
         self._clock = clock

@@ -1,21 +1,54 @@
-"""`open_store`: a store from a URL, found by entry points."""
+"""`open_store`: a store from a URL."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from importlib.metadata import EntryPoint, entry_points
 from inspect import signature
-from typing import Any, TypeVar
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from asyncauth._errors import ConfigurationError
 from asyncauth.abc import TokenStore
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 _Store = TypeVar("_Store", bound=TokenStore)
 
-# Read with the imports, because it searches the disk: `open_store` is called in event loops.
-_POINTS = {point.name: point for point in entry_points(group="asyncauth.stores")}
+
+class _Kind(NamedTuple):
+    """A kind of store: where its class is, and the package that it comes with."""
+
+    place: str
+    package: str
+    extras: AbstractSet[str]
+
+    def with_extra(self, name: str) -> str | None:
+        """Return what to install for an extra of this name, if the package has one."""
+        return f"'{self.package}[{name}]'" if name in self.extras else None
+
+    @property
+    def own_extra(self) -> str | None:
+        """What to install: a store's module is named as its extra."""
+        return self.with_extra(self.place.partition(":")[0].rpartition(".")[2])
+
+
+_MEMORY = _Kind("asyncauth_stores.memory:MemoryTokenStore", "asyncauth", frozenset())
+_FILE = _Kind("asyncauth_stores.file:FileTokenStore", "asyncauth", frozenset())
+_REDIS = _Kind("asyncauth_stores.redis:RedisTokenStore", "asyncauth", frozenset({"redis"}))
+_BUILT_IN = {
+    "memory": _MEMORY,
+    "file": _FILE,
+    "redis": _REDIS,
+    "rediss": _REDIS,
+    "unix": _REDIS,
+    "redis+sentinel": _REDIS,
+    "rediss+sentinel": _REDIS,
+    "redis+cluster": _REDIS,
+    "rediss+cluster": _REDIS,
+}
 
 # What is none may be a part of a password: such text is not shown.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,23}")
@@ -25,7 +58,8 @@ _OPTION = re.compile(r"[a-z_]{1,24}")
 def open_store(url: str, **options: Any) -> TokenStore:
     """Return the token store that a URL describes: use it with `async with`.
 
-    It connects to nothing and reads no file, but for the module of the store when it is not imported yet.
+    It connects to nothing and reads no file, but for the module of the store when it is not imported yet,
+    and what installed packages offer when the scheme is none of the built-in ones.
 
     Built in: `memory://`; `file:///var/lib/app/tokens`; `redis://host:6379/0`, `rediss://host`,
     `unix:///path/to/socket` with the extra `redis`. Options may stand in the URL's query
@@ -47,44 +81,48 @@ def open_store(url: str, **options: Any) -> TokenStore:
     if not isinstance(url, str):
         raise ConfigurationError(f"a store's URL is text, not {type(url).__name__}")
     scheme, separator, _ = url.partition("://")
-    point = _POINTS.get(scheme.lower())
-    if point is None:
+    name = scheme.lower()
+    kinds = _BUILT_IN if name in _BUILT_IN else {**_offered(), **_BUILT_IN}
+    if name not in kinds:
         is_shown = separator and _SCHEME.fullmatch(scheme)
         what = f"no store for {scheme!r} URLs" if is_shown else "a store's URL starts with <scheme>://"
-        raise ConfigurationError(f"{what}; known schemes: {', '.join(_described_schemes())}")
-    store = _load(point).from_url(url, **options)
+        raise ConfigurationError(f"{what}; known schemes: {', '.join(_described(kinds))}")
+    kind = kinds[name]
+    store = _load(name, kind).from_url(url, **options)
     if not isinstance(store, TokenStore):
-        raise ConfigurationError(f"the entry point {point.value} makes no TokenStore")
+        raise ConfigurationError(f"the entry point {kind.place} makes no TokenStore")
     return store
 
 
-def _load(point: EntryPoint) -> Any:
+def _offered() -> dict[str, _Kind]:
+    """Return the kinds of other packages."""
+    # Not above: its import takes as long as half of this package's, and few have stores of other packages.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    return {point.name: _kind_of(point) for point in entry_points(group="asyncauth.stores")}
+
+
+def _kind_of(point: "EntryPoint") -> _Kind:
+    if point.dist is None:
+        return _Kind(point.value, "", frozenset())
+    extras = point.dist.metadata.get_all("Provides-Extra", ())
+    return _Kind(point.value, point.dist.name, frozenset(extras))
+
+
+def _load(name: str, kind: _Kind) -> Any:
     try:
-        return point.load()
+        return resolve_name(kind.place)
     except ModuleNotFoundError as error:
+        missing = str(error.name)
         raise ConfigurationError(
-            f"a {point.name} store needs the package {error.name!r}: pip install {_requirement(point, error)}"
+            f"a {name} store needs the package {missing!r}: pip install {kind.with_extra(missing) or missing}"
         ) from error
 
 
-def _requirement(point: EntryPoint, error: ModuleNotFoundError) -> str:
-    """Return what to install: the store's own extra of the missing module's name, if it has one."""
-    return _extra(point, str(error.name)) or str(error.name)
-
-
-def _described_schemes() -> list[str]:
-    """Return each scheme, with the extra that it needs: a store's module is named as its extra."""
-    extras = {
-        name: _extra(point, point.value.partition(":")[0].rpartition(".")[2])
-        for name, point in _POINTS.items()
-    }
+def _described(kinds: Mapping[str, _Kind]) -> list[str]:
+    """Return each scheme, with the extra that it needs."""
+    extras = {name: kind.own_extra for name, kind in kinds.items()}
     return [f"{name} (needs {extra})" if extra else name for name, extra in sorted(extras.items())]
-
-
-def _extra(point: EntryPoint, name: str) -> str | None:
-    if point.dist is None or name not in point.dist.metadata.get_all("Provides-Extra", ()):
-        return None
-    return f"'{point.dist.name}[{name}]'"
 
 
 def made(kind: Callable[..., _Store], *place: str, **options: Any) -> _Store:

@@ -10,7 +10,7 @@ from asyncauth.abc import Pace
 
 
 @final
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Pacer:
     """When the next renewal of each application may be sent by this process."""
 

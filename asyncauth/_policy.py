@@ -7,6 +7,7 @@ from typing import TypeGuard, final
 import attrs
 
 from asyncauth._errors import ConfigurationError
+from asyncauth._value import Value
 
 _DAY = 86_400.0
 _HALF = 0.5
@@ -43,8 +44,8 @@ def _share(default: float) -> float:
 
 
 @final
-@attrs.frozen(kw_only=True)
-class RefreshPolicy:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class RefreshPolicy(Value):
     """Every duration of the single-flight protocol, in seconds.
 
     All workers that share a token should use one policy. The relations between the numbers are

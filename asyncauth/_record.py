@@ -10,6 +10,7 @@ from typing import TypeVar, final
 import attrs
 
 from asyncauth._token import Token
+from asyncauth._value import Value
 
 _T = TypeVar("_T", "Entry", "Lease", "Failure", "Dead")
 
@@ -21,8 +22,8 @@ NOBODY = "nobody"
 
 
 @final
-@attrs.frozen(kw_only=True, weakref_slot=False)
-class Entry:
+@attrs.frozen(kw_only=True, eq=False, repr=False, weakref_slot=False)
+class Entry(Value):
     """One stored version of a token.
 
     Attributes:
@@ -84,8 +85,8 @@ class Mode(enum.Enum):
 
 
 @final
-@attrs.frozen(kw_only=True)
-class Lease:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Lease(Value):
     """One attempt's right to renew.
 
     Attributes:
@@ -106,8 +107,8 @@ class Lease:
 
 
 @final
-@attrs.frozen
-class Reason:
+@attrs.frozen(eq=False, repr=False)
+class Reason(Value):
     """An error as far as it is shared: the name of its class, and its text without secrets."""
 
     kind: str
@@ -115,8 +116,8 @@ class Reason:
 
 
 @final
-@attrs.frozen(kw_only=True)
-class Failure:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Failure(Value):
     """A failed renewal, which is everyone's answer until `retry_at`."""
 
     reason: Reason
@@ -125,8 +126,8 @@ class Failure:
 
 
 @final
-@attrs.frozen(kw_only=True)
-class Dead:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Dead(Value):
     """A refusal for good, which is everyone's answer until `probe_at`.
 
     Attributes:
@@ -145,8 +146,8 @@ class Dead:
 
 
 @final
-@attrs.frozen(kw_only=True)
-class Record:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Record(Value):
     """Everything that is stored for one key; always read and written as a whole.
 
     Attributes:

@@ -12,6 +12,7 @@ from asyncauth._exchange import AuthRequest, AuthResponse, Placement, place_of
 from asyncauth._key import TokenKey
 from asyncauth._processes import Guarded
 from asyncauth._token import Token
+from asyncauth._value import Value
 
 _T = TypeVar("_T")
 
@@ -56,8 +57,8 @@ class ResponseHead(Protocol):
 
 
 @final
-@attrs.frozen
-class Pace:
+@attrs.frozen(eq=False, repr=False)
+class Pace(Value):
     """How often one process may ask for renewals.
 
     Attributes:

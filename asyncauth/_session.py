@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
 
 
-_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 """RFC 3986, section 3.1: a scheme; without one, also `//host/path` is relative to the base URL."""
 
 

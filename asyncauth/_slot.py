@@ -24,7 +24,7 @@ _DENIED_FOR = 1.0
 
 
 @final
-@attrs.define(kw_only=True, eq=False, weakref_slot=False)
+@attrs.define(kw_only=True, eq=False, repr=False, weakref_slot=False)
 class Held:
     """An entry, ready for use. Its times are this process' monotonic clock.
 
@@ -95,7 +95,7 @@ class Held:
 
 
 @final
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Landing:
     """How a flight ended: with an entry, with an error for all who wait, or with neither.
 
@@ -108,7 +108,7 @@ class Landing:
 
 
 @final
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Denial:
     """Why there is no token, for whoever asks with the same credential until then."""
 
@@ -118,7 +118,7 @@ class Denial:
 
 
 @final
-@attrs.define(eq=False, kw_only=True, weakref_slot=False)
+@attrs.define(kw_only=True, eq=False, repr=False, weakref_slot=False)
 class Slot:
     """What a worker knows of one key.
 

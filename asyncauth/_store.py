@@ -12,14 +12,15 @@ import attrs
 
 from asyncauth._key import TokenKey
 from asyncauth._processes import check_spawning
+from asyncauth._value import Value
 
 _LONG = 3600.0
 """Seconds for which one `changed` waits on behalf of `follow`."""
 
 
 @final
-@attrs.frozen(kw_only=True)
-class Snapshot:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Snapshot(Value):
     """What a store holds for one name, at one moment.
 
     Attributes:

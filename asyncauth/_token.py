@@ -11,6 +11,7 @@ from typing import Any, final
 import attrs
 
 from asyncauth._processes import Guarded
+from asyncauth._value import Value
 
 # Fingerprints are for telling values apart in one process' logs. With a key that dies with the
 # process nobody can test guesses of a weak password against a log file.
@@ -114,8 +115,8 @@ def is_printable(text: str) -> bool:
 
 
 @final
-@attrs.frozen(kw_only=True, repr=False)
-class Token(Guarded):
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Token(Guarded, Value):
     """What a vendor issued, as one immutable value.
 
     Attributes:

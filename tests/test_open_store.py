@@ -2,9 +2,8 @@
 
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import pytest
 
@@ -145,55 +144,65 @@ def test_a_store_shows_its_place_and_no_secret(url: str, shown: str) -> None:
     assert repr(open_store(url, **options)) == shown
 
 
-class _Point:
-    """An entry point whose library, or whose sense, is missing."""
-
-    name = "redis"
-    value = "asyncauth_stores.redis:RedisTokenStore"
-
-    def __init__(self, found: object, dist: object = None) -> None:
-        self._found = found
-        self.dist = dist
-
-    def load(self) -> Any:
-        if isinstance(self._found, Exception):
-            raise self._found
-        return self._found
-
-
-def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    (point,) = [point for name, point in _open._POINTS.items() if name == "redis"]
-    missing = _Point(ModuleNotFoundError("No module named 'redis'", name="redis"), point.dist)
-    monkeypatch.setitem(_open._POINTS, "redis", missing)
-    with pytest.raises(ConfigurationError, match=r"pip install 'asyncauth\[redis\]'"):
-        open_store("redis://host")
-
-
-def test_a_missing_library_without_an_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = _Point(ModuleNotFoundError("No module named 'driver'", name="driver"))
-    monkeypatch.setitem(_open._POINTS, "redis", missing)
-    with pytest.raises(ConfigurationError, match="needs the package 'driver': pip install driver"):
-        open_store("redis://host")
-
-
-class _NoStore:
+class _Plain:
     @classmethod
     def from_url(cls, url: str) -> Self:
         return cls()
 
 
-def test_an_entry_point_that_makes_no_store_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(_open._POINTS, "redis", _Point(_NoStore))
+def _install(folder: Path, monkeypatch: pytest.MonkeyPatch, place: str, *, extra: str = "") -> None:
+    """Install a package that offers a store for `mine` URLs, and one for `redis` URLs that nobody gets."""
+    package = folder / "mine_stores-1.0.dist-info"
+    package.mkdir()
+    extras = f"Provides-Extra: {extra}\n" if extra else ""
+    (package / "METADATA").write_text(f"Metadata-Version: 2.1\nName: mine-stores\nVersion: 1.0\n{extras}")
+    (package / "entry_points.txt").write_text(f"[asyncauth.stores]\nmine = {place}\nredis = {place}\n")
+    monkeypatch.syspath_prepend(folder)
+
+
+def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_redis(place: str) -> NoReturn:
+        raise ModuleNotFoundError(f"no redis for {place}", name="redis")
+
+    monkeypatch.setattr(_open, "resolve_name", without_redis)
+    with pytest.raises(ConfigurationError, match=r"a rediss store .*: pip install 'asyncauth\[redis\]'$"):
+        open_store("rediss://host")
+
+
+@pytest.mark.parametrize(("extra", "requirement"), [("driver", r"'mine-stores\[driver\]'"), ("", "driver")])
+def test_what_another_packages_store_needs_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: str, requirement: str
+) -> None:
+    _install(tmp_path, monkeypatch, "driver:Store", extra=extra)
+    with pytest.raises(ConfigurationError, match=f"needs the package 'driver': pip install {requirement}$"):
+        open_store("mine://")
+    known = rf"mine \(needs {requirement}\), " if extra else "mine, "
+    with pytest.raises(ConfigurationError, match=f"known schemes: file, memory, {known}redis"):
+        open_store("another://")
+
+
+def test_an_entry_point_that_makes_no_store_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FileTokenStore, "from_url", _Plain.from_url)
+    _install(tmp_path, monkeypatch, "asyncauth_stores.file:FileTokenStore")
     with pytest.raises(
-        ConfigurationError, match=r"asyncauth_stores\.redis:RedisTokenStore makes no TokenStore"
+        ConfigurationError, match=r"asyncauth_stores\.file:FileTokenStore makes no TokenStore"
     ):
-        open_store("redis://host")
+        open_store("mine://")
 
 
-def test_another_packages_scheme_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("mine", "asyncauth_stores.memory:MemoryTokenStore", "asyncauth.stores")
-    monkeypatch.setitem(_open._POINTS, "mine", point)
+def test_another_packages_scheme_is_found_and_takes_no_built_in_ones_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install(tmp_path, monkeypatch, "asyncauth_stores.memory:MemoryTokenStore", extra="memory")
     assert isinstance(open_store("mine://"), MemoryTokenStore)
+    assert isinstance(open_store("redis://host"), RedisTokenStore)
+
+
+def test_what_packages_offer_is_not_read_for_a_built_in_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "importlib.metadata", None)
+    assert isinstance(open_store("memory://"), MemoryTokenStore)
+    with pytest.raises(ImportError):
+        open_store("another://")
 
 
 def test_options_that_are_left_stay_in_the_url() -> None:
