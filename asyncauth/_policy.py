@@ -69,6 +69,7 @@ class RefreshPolicy(Value):
         early_share: The share of a token's life before its end at which its renewal starts.
         early_min: That time is no less than this (but at most half of the life).
         early_max: And no more than this.
+        early_spread: The part of that time by which workers come one after the other.
         early_pause: Between failed early renewals.
         backoff_first: The first pause after a failed renewal; it doubles up to `backoff_max`.
         backoff_max: See `backoff_first`.
@@ -100,6 +101,7 @@ class RefreshPolicy(Value):
     early_share: float = _share(0.2)
     early_min: float = _seconds(30)
     early_max: float = _seconds(900)
+    early_spread: float = _share(0.3)
     early_pause: float = _seconds(30)
     backoff_first: float = _seconds(1)
     backoff_max: float = _seconds(60)
@@ -148,13 +150,16 @@ class RefreshPolicy(Value):
         """Return how many seconds before its idle limit a session stops being used."""
         return min(self.idle_margin, self.margin_share * idle)
 
-    def early_for(self, life: float, entry_id: str) -> float:
-        """Return how many seconds before its end the renewal of an entry starts.
+    def early_for(self, life: float, entry_id: str, worker_id: str) -> float:
+        """Return how many seconds before its end a worker starts the renewal of an entry.
 
-        The jitter is drawn from the entry's id: once per entry, and alike in every worker.
+        The jitter is drawn from the entry's id, alike in every worker, so that tokens of one moment are
+        renewed in different ones. Of that time each worker takes a part off for itself: most find the new
+        token there before their turn comes, and do not all ask the store at once.
         """
         share = max(self.early_share * life, self.early_min)
-        return min(share, self.early_max, life / 2) * (0.5 + fraction(entry_id) / 2)
+        first = min(share, self.early_max, life / 2) * (0.5 + fraction(entry_id) / 2)
+        return first * (1 - self.early_spread * fraction(worker_id + entry_id))
 
     def backoff_for(self, count: int, draw: str) -> float:
         """Return the pause after `count` failed renewals in a row (1 for the first), with jitter."""

@@ -65,9 +65,18 @@ class Held:
         self.calm_until = min(self.usable_until, self.early_at, self.idle_until) if serving else -inf
 
     @classmethod
-    def of(cls, entry: Entry, sighting: Sighting, policy: RefreshPolicy, *, early: bool) -> "Held":
-        """Convert an entry's times from the store's clock, and apply the policy's margins."""
-        held = cls._of_hard_end(entry, sighting, policy, early=early)
+    def of(
+        cls, entry: Entry, sighting: Sighting, policy: RefreshPolicy, *, early_worker: str | None
+    ) -> "Held":
+        """Convert an entry's times from the store's clock, and apply the policy's margins.
+
+        Args:
+            entry: As it is stored.
+            sighting: Where it was seen.
+            policy: The margins.
+            early_worker: The id of a worker that renews it early; none if nobody does.
+        """
+        held = cls._of_hard_end(entry, sighting, policy, early_worker)
         idle = entry.token.idle_timeout
         if idle is not None:
             held.idle_for = idle - policy.idle_margin_for(idle)
@@ -75,15 +84,17 @@ class Held:
         return held
 
     @classmethod
-    def _of_hard_end(cls, entry: Entry, sighting: Sighting, policy: RefreshPolicy, *, early: bool) -> "Held":
+    def _of_hard_end(
+        cls, entry: Entry, sighting: Sighting, policy: RefreshPolicy, worker: str | None
+    ) -> "Held":
         if entry.expires_at is None:
             return cls(entry=entry, usable_until=inf, early_at=inf, fresh_until=-inf)
         life = (entry.expires_at - entry.issued_at) / 1000
         ends_at = sighting.local_time(entry.expires_at)
         return cls(
             entry=entry,
-            usable_until=ends_at - (policy.margin_for(life) if early else 0.0),
-            early_at=ends_at - policy.early_for(life, entry.id) if early else inf,
+            usable_until=ends_at - (0.0 if worker is None else policy.margin_for(life)),
+            early_at=inf if worker is None else ends_at - policy.early_for(life, entry.id, worker),
             fresh_until=sighting.local_time(entry.issued_at) + policy.margin_share * life,
         )
 
@@ -126,6 +137,7 @@ class Slot:
         key: Whose token.
         name: Its record's name in the store.
         scheme: The vendor's knowledge, as of the first use.
+        worker_id: Draws when this worker renews early.
         constant: The token, if it is made of the credential alone.
         held: The entry known last, usable or not.
         ready: The same, if it may be put on requests; see `serve`.
@@ -149,6 +161,7 @@ class Slot:
     key: TokenKey
     name: str
     scheme: AuthScheme
+    worker_id: str = ""
     constant: Token | None = None
     held: Held | None = None
     ready: Held | None = None
@@ -169,9 +182,9 @@ class Slot:
     excused_until: float = -inf
 
     @classmethod
-    def of(cls, scheme: AuthScheme, name: str) -> "Slot":
+    def of(cls, scheme: AuthScheme, name: str, worker_id: str) -> "Slot":
         """Return the slot of a scheme, which is ready at once if nobody has to be asked for its token."""
-        slot = cls(key=scheme.key, name=name, scheme=scheme, constant=scheme.constant)
+        slot = cls(key=scheme.key, name=name, scheme=scheme, worker_id=worker_id, constant=scheme.constant)
         if slot.constant is not None:
             entry = constant_entry(slot.constant)
             slot.held = Held(entry=entry, usable_until=inf, early_at=inf, fresh_until=inf)
@@ -186,7 +199,8 @@ class Slot:
     def take(self, entry: Entry, sighting: Sighting, policy: RefreshPolicy) -> Held:
         """Use an entry from now on."""
         before = None if self.held is None else self.held.entry
-        held = Held.of(entry, sighting, policy, early=self.scheme.renews_early)
+        early_worker = self.worker_id if self.scheme.renews_early else None
+        held = Held.of(entry, sighting, policy, early_worker=early_worker)
         if before is None or before.id != entry.id:
             self.early_after = self.keep_alive_after = -inf  # the pause is between failures
             if before is not None and same_credential(before.token, entry.token):

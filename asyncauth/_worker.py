@@ -21,6 +21,7 @@ from asyncauth._events import Listeners, TokenGivenUp, TokenRefused
 from asyncauth._flight import Flight
 from asyncauth._flow import bare_session
 from asyncauth._idle import after_keep_alive
+from asyncauth._issue import new_id
 from asyncauth._key import TokenKey
 from asyncauth._lease import Means
 from asyncauth._ledger import Ledger, Sighting
@@ -57,10 +58,10 @@ class Worker:
         client: aiohttp.ClientSession | None = None,
     ) -> None:
         self.store = store
+        self._id = new_id()
         self.listeners = Listeners()
         self.users = 0
-        self.is_kept = False
-        self.closed = self.is_parents = False
+        self.is_kept = self.closed = self.is_parents = False
         self.given_client = client
         self.means = Means(
             ledger=Ledger(store, clock, policy),
@@ -82,11 +83,11 @@ class Worker:
     def slot(self, scheme: AuthScheme) -> Slot:
         """Return the RAM copy of a scheme's key."""
         if scheme.constant is not None:
-            return Slot.of(scheme, name="")  # nothing is shared: each has its own, and no secret stays here
+            return Slot.of(scheme, "", self._id)  # each has its own, and no secret stays here
         key = scheme.key
         slot = self._slots.get(key)
         if slot is None:
-            slot = self._slots[key] = Slot.of(scheme, self.store.name(key))
+            slot = self._slots[key] = Slot.of(scheme, self.store.name(key), self._id)
         return slot
 
     async def obtain(self, slot: Slot, scheme: AuthScheme, min_ttl: float = 0.0) -> Held:

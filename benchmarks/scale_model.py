@@ -163,7 +163,7 @@ def expiry_commands(costs: Costs, processes: int) -> float:
 
 def mean_period(policy: RefreshPolicy, life: float) -> float:
     """Return the seconds from one renewal of a key to the next."""
-    return life - statistics.mean(policy.early_for(life, f"{i:032x}") for i in range(_SAMPLE))
+    return life - statistics.mean(policy.early_for(life, f"{i:032x}", "one") for i in range(_SAMPLE))
 
 
 def breaking_point(fits: Callable[[int], bool]) -> int | None:
@@ -196,6 +196,6 @@ def vendor_calls(
     ids = iter(lambda: f"{lots.getrandbits(128) if jitter else 0:032x}", "")
     for _ in range(keys):
         at = lots.uniform(0, start)
-        while (at := at + life - policy.early_for(life, next(ids))) < hours * 3600:
+        while (at := at + life - policy.early_for(life, next(ids), "one")) < hours * 3600:
             counts[int(at)] += 1
     return counts

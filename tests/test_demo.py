@@ -184,5 +184,5 @@ def test_without_the_extra_the_command_names_it() -> None:
 
 
 def test_a_young_token_is_one_that_nobody_renews_yet() -> None:
-    renewed_at_the_earliest = 2.0 - max(POLICY.early_for(2.0, str(draw)) for draw in range(1000))
+    renewed_at_the_earliest = 2.0 - max(POLICY.early_for(2.0, str(draw), str(-draw)) for draw in range(1000))
     assert renewed_at_the_earliest - 0.2 > YOUNG

@@ -74,6 +74,28 @@ async def test_renewal_starts_early_in_the_background_while_the_old_token_serves
     assert await manager.token(scheme) != old
 
 
+async def test_workers_come_one_after_the_other_so_that_most_find_the_new_token_there(fleet: Fleet) -> None:
+    managers, scheme = [fleet.manager() for _ in range(8)], fleet.service()
+    for manager in managers:
+        await manager.token(scheme)
+    starts = sorted(
+        held.early_at for held in (worker_of(each).slot(scheme).held for each in managers) if held
+    )
+    assert len(set(starts)) == 8
+
+    await fleet.clock.advance(starts[0] - fleet.clock.monotonic() + 0.1)
+    for manager in managers:
+        await manager.token(scheme)
+    await settle()
+    assert fleet.vendor.stats.token_calls == 2
+    # The second one's turn has come and gone, and it had nothing to do.
+    await fleet.clock.advance(starts[1] - fleet.clock.monotonic() + 0.1)
+    before = [handle_of(manager).calls.total() for manager in managers]
+    tokens = [await manager.token(scheme) for manager in managers]
+    assert len(set(map(text_of, tokens))) == 1
+    assert [handle_of(manager).calls.total() for manager in managers] == before
+
+
 async def test_early_renewals_that_fail_are_rare_and_disturb_nobody(fleet: Fleet) -> None:
     manager, scheme = fleet.manager(), fleet.service()
     old = await manager.token(scheme)
