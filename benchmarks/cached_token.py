@@ -104,13 +104,13 @@ async def _rivals(stack: AsyncExitStack) -> Mapping[str, Calls]:
     """Let each rival have a token, and return its call for it."""
     server = stack.enter_context(a_redis())
     vendor = await stack.enter_async_context(running_vendor(lifetime=86_400))
-    names = ["aiohttp_oauth2_client", "azure_core", "httpx_auth", "authlib_httpx", "msal"]
+    names = ["oauth2_middleware", "azure_core", "httpx_auth_flow", "authlib_httpx", "msal_app"]
     ways = {}
     for name, contestant in found(names if server is None else [*names, "redis_recipe"]):
         place = vendor.place(store_url="memory://" if server is None else server.url)
         user = await stack.enter_async_context(contestant.opened(place))
         assert await user.token()
-        if name == "msal":
+        if name == "msal_app":
             ways["MSAL, in the event loop"] = _blocking(user)
         ways[contestant.NAME] = _calling(user.token)
     return ways

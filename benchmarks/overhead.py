@@ -34,16 +34,16 @@ from benchmarks.vendor import running_vendor
 _AGAIN: Final = "again"
 _LEAST: Final = "bare_middleware"
 _OURS: Final = ("asyncauth_session", "asyncauth_middleware")
-_NEAR: Final = ("bare_aiohttp", _LEAST, *_OURS, "by_hand", "aiohttp_oauth2_client")
+_NEAR: Final = ("bare_aiohttp", _LEAST, *_OURS, "by_hand", "oauth2_middleware")
 _FAR: Final = (
     "bare_aiohttp",
     "redis_recipe",
-    "msal",
+    "msal_app",
     "bare_azure",
     "azure_core",
     "bare_httpx",
     "authlib_httpx",
-    "httpx_auth",
+    "httpx_auth_flow",
 )
 _COUNTED: Final = ("bare_aiohttp", _LEAST, *_OURS, "by_hand")
 """Whose processor's instructions are counted, in full runs, where there is valgrind: that takes minutes."""
@@ -199,7 +199,7 @@ def _plot(report: Report, ways: Ways) -> None:
 
 
 async def _costs(report: Report, ways: Iterable[tuple[str, Way]]) -> None:
-    costs = {name: (way, await cost(way.user.send)) for name, way in ways if name not in {_AGAIN, "msal"}}
+    costs = {name: (way, await cost(way.user.send)) for name, way in ways if name not in {_AGAIN, "msal_app"}}
     rows = [[way.name, *_more(of_one, costs[way.base][1])] for way, of_one in costs.values()]
     head = ["", "bytecodes", "Python calls", "most bytes at once", "blocks left to the collector"]
     title = "a request in numbers, and in brackets how much more than its own client's bare request"

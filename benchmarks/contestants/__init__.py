@@ -79,11 +79,11 @@ ALL = (
     "asyncauth_middleware",
     "by_hand",
     "redis_recipe",
-    "aiohttp_oauth2_client",
+    "oauth2_middleware",
     "azure_core",
-    "msal",
+    "msal_app",
     "authlib_httpx",
-    "httpx_auth",
+    "httpx_auth_flow",
 )
 """Who takes part, and in which order tables have them."""
 
