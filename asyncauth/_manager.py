@@ -21,8 +21,8 @@ from asyncauth._worker import Worker
 from asyncauth.abc import AuthFlow, AuthScheme, TokenStore
 
 _Scheme = TypeVar("_Scheme", bound=AuthScheme)
-_AtHand = tuple[AuthScheme, Callable[[], float], Held, Token]
-_NOTHING = cast("_AtHand", (None, None, None, None))  # no scheme is None: the rest is not looked at
+_AtHand = tuple[AuthScheme, Callable[[], float], Held, Callable[[], bool], Token]
+_NOTHING = cast("_AtHand", (None, None, None, None, None))  # no scheme is None: the rest is not looked at
 
 
 @final
@@ -31,7 +31,8 @@ class TokenManager:
 
     A light handle: all managers, sessions and middlewares on one store and event loop share one
     worker, with its RAM copies and flights. It may be made before the loop runs, and used in several
-    event loops and threads; with a `client`, in that client's loop only.
+    event loops and threads; with a `client`, in that client's loop only. The first one of a process
+    imports what records are read with, for some 15 ms: make it at start-up.
 
     Args:
         store: Where tokens are shared.
@@ -112,8 +113,9 @@ class TokenManager:
 
         Cancellation ends the wait; a renewal goes on, for the others.
         """
-        known, now, held, token = self._at_hand
-        if known is scheme and now() + min_ttl < held.calm_until:
+        known, now, held, is_followed, token = self._at_hand
+        # A deadline that has passed makes `min_ttl` negative.
+        if known is scheme and now() + min_ttl < held.calm_until and min_ttl >= 0 and is_followed():
             return token
         return await self._token(scheme, min_ttl)
 
@@ -127,7 +129,9 @@ class TokenManager:
         elif now >= held.early_at:
             worker.renew_early(slot, scheme)
         if self._in_one_loop:  # else it would be another loop's worker's, of which this one's knows nothing
-            self._at_hand = (scheme, worker.means.clock.monotonic, held, held.entry.token)
+            # A loop that stands still, or was closed without an end, hears of no change.
+            is_followed = asyncio.get_running_loop().is_running
+            self._at_hand = (scheme, worker.means.clock.monotonic, held, is_followed, held.entry.token)
         return held.entry.token
 
     async def put(self, scheme: AuthScheme, token: Token) -> None:

@@ -11,7 +11,7 @@ from typing import Any, final
 
 import attrs
 
-from asyncauth._errors import ClosedError, StoreError, UnreadableRecordError
+from asyncauth._errors import AuthError, ClosedError, UnreadableRecordError
 from asyncauth._idle import keep_alive_at
 from asyncauth._lease import Means
 from asyncauth._ledger import Sighting
@@ -54,6 +54,7 @@ class Rest:
         due: When there is a look in any case.
         visit: When the timer comes by, to see whether it is due.
         unreadable: The version of a record that cannot be opened.
+        unread_since: When the following of that one began.
     """
 
     _resting: "Resting" = attrs.field(alias="resting")
@@ -64,6 +65,7 @@ class Rest:
     due: float = inf
     visit: "Visit | None" = None
     unreadable: str = ""
+    unread_since: float = -inf
     _end: Callable[[], object] | None = None
 
     def __call__(self) -> None:
@@ -174,11 +176,17 @@ class Resting:
             await self._see_to(rest)
         except ClosedError:
             rest.end()
-        except StoreError:
+        except AuthError:  # also what is wrong with a key ring that has to be loaded again
             self._wait_for_store(rest)
         except Exception:  # noqa: BLE001 - a bug of the store's, which must not end the other followings
             _log.exception("following the record of a %s token", rest.slot.key.scheme)
-            rest.end()  # the key's next use begins anew
+            self._look_later(rest)
+
+    def _look_later(self, rest: Rest) -> None:
+        """Begin anew after a while: a token that is at hand may be used for years without a renewal."""
+        if not rest.over:
+            rest.state, rest.due = State.FOLLOWING, self.means.clock.monotonic() + self.means.policy.audit
+            self._visits.plan(rest)
 
     async def _see_to(self, rest: Rest) -> None:
         rest.pause()
@@ -205,8 +213,12 @@ class Resting:
             if rest.unreadable != found:
                 _log.error("the record of a %s token: %s", slot.key.scheme, error)
             rest.unreadable = found
-        begun_at = -inf if before is None else before.seen_at
-        return found == since and self.means.clock.monotonic() < min(rest.due, begun_at + _AWAY)
+        now = self.means.clock.monotonic()
+        seen_at = -inf if before is None else before.seen_at
+        if found == since and now < min(rest.due, max(seen_at, rest.unread_since) + _AWAY):
+            return True
+        rest.unread_since = now if rest.unreadable else -inf
+        return False
 
     async def _settle(self, rest: Rest) -> None:
         """Take over what was seen last, and follow the record from there."""
@@ -232,8 +244,8 @@ class Resting:
     async def _probe(self, rest: Rest) -> None:
         try:
             await self._keep_alive(rest.slot)
-        except BaseException:
-            rest.end()
+        except Exception:
+            self._look_later(rest)
             raise
         self._queue(rest)
 

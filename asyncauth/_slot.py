@@ -156,6 +156,7 @@ class Slot:
         told: The entry for which the application was told that a person has to authorize.
         denied: What a flight ended with, for whom, and until when it is the answer of the next ones.
         excused_until: Until then a refusal is the caller's: the fleet stands back.
+        retired: Whether its worker has closed, and nobody follows the record any more.
     """
 
     key: TokenKey
@@ -180,6 +181,7 @@ class Slot:
     told: str | None = None
     denied: "Denial | None" = None
     excused_until: float = -inf
+    retired: bool = False
 
     @classmethod
     def of(cls, scheme: AuthScheme, name: str, worker_id: str) -> "Slot":
@@ -225,9 +227,14 @@ class Slot:
         """Have this entry put on requests from now on, and no other one."""
         if self.ready is not None:
             self.ready.serve(serving=False)
-        self.ready = held
-        if held is not None:
-            held.serve(serving=True)
+        self.ready = None if self.retired else held
+        if self.ready is not None:
+            self.ready.serve(serving=True)
+
+    def retire(self) -> None:
+        """Put nothing on requests any more, not even what a renewal still brings to who waits for it."""
+        self.retired = True
+        self.serve(None)
 
     def drop(self) -> None:
         """Forget the entry: the application logged out."""

@@ -80,12 +80,14 @@ class TokenStore(ABC):
     name_key: bytes = b""
 
     _closers: list[Callable[[], Awaitable[None]]]
+    _changes: set[asyncio.Task[None]]
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         # Not in `__init__`, which a store of somebody's own may forget to call.
         store = super().__new__(cls)
         store._closers = []
+        store._changes = set()
         store._arguments = args, options
         return store
 
@@ -191,6 +193,8 @@ class TokenStore(ABC):
         Cancellation leaves nothing behind.
         """
         waiting = asyncio.get_running_loop().create_task(_change(self, name, since))
+        self._changes.add(waiting)
+        waiting.add_done_callback(self._changes.discard)
         waiting.add_done_callback(partial(_ring_after, ring))
         return waiting.cancel
 
@@ -237,6 +241,10 @@ class TokenStore(ABC):
             # Only now: who closes meanwhile, or after a cancelled closing, has to wait for it as well.
             if closer in self._closers:
                 self._closers.remove(closer)
+        # Each may have to give back what is the store's: a connection, say.
+        here = asyncio.get_running_loop()
+        if ending := [task for task in self._changes if task.get_loop() is here and task.cancelling()]:
+            await asyncio.wait(ending)
 
     async def __aenter__(self) -> Self:
         return self

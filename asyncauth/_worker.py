@@ -282,7 +282,7 @@ class Worker:
 
     def _retire(self) -> None:
         for slot in self._slots.values():
-            slot.serve(None)  # nobody follows their records any more
+            slot.retire()
 
     async def _drain(self) -> None:
         self._retire()

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from asyncauth import Token, TokenManager
 from asyncauth_stores.memory import MemoryTokenStore
 from scripted import Scripted
-from worlds import Fleet, text_of, worker_of
+from worlds import Fleet, a_held_renewal, handle_of, text_of, worker_of
 
 _T = TypeVar("_T")
 
@@ -44,6 +44,13 @@ async def test_a_token_at_hand_that_lives_too_short_is_renewed(fleet: Fleet) -> 
     assert await manager.token(scheme, min_ttl=3000) != first
 
 
+async def test_a_token_at_hand_that_is_over_is_renewed_also_for_a_deadline_in_the_past(fleet: Fleet) -> None:
+    manager, scheme = fleet.manager(), fleet.service()
+    first = await manager.token(scheme)
+    await fleet.clock.advance(4000)
+    assert await manager.token(scheme, min_ttl=-1000) != first
+
+
 async def test_a_token_at_hand_is_gone_once_it_is_refused_forgotten_or_replaced(fleet: Fleet) -> None:
     manager, scheme = fleet.manager(), fleet.service()
     first = await manager.token(scheme)
@@ -68,3 +75,25 @@ async def test_a_closed_managers_token_is_not_at_hand(fleet: Fleet) -> None:
     new = await other.token(scheme)
 
     assert await manager.token(scheme) == new
+
+
+async def test_what_lands_while_its_worker_closes_is_not_at_hand_afterwards(fleet: Fleet) -> None:
+    manager, other, scheme = fleet.manager(), fleet.manager(), fleet.service()
+    hold, renewing = await a_held_renewal(fleet, manager, scheme)
+    closing = asyncio.create_task(handle_of(manager).aclose())
+    await asyncio.sleep(0.01)
+    assert not closing.done()
+    hold.release()
+    assert text_of(await renewing)
+    await closing
+    await other.put(scheme, Token(access_token="stored", expires_in=3600))
+    assert text_of(await manager.token(scheme)) == "stored"
+
+
+def test_a_token_of_a_loop_that_stands_still_is_not_at_hand_in_another_one() -> None:
+    store, scheme = MemoryTokenStore(), Scripted()
+    manager, other = TokenManager(store), TokenManager(store)
+    with asyncio.Runner() as ended, asyncio.Runner() as runner:
+        assert text_of(ended.run(manager.token(scheme))) == "t1"
+        runner.run(other.put(scheme, Token(access_token="stored", expires_in=3600)))
+        assert text_of(runner.run(manager.token(scheme))) == "stored"

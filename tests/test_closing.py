@@ -17,7 +17,7 @@ from asyncauth.testing.emulators import Hold
 from asyncauth_stores.file import PlainFileStore
 from asyncauth_stores.memory import MemoryTokenStore
 from scripted import Gate, Scripted, Troubled, issued
-from worlds import Fleet, handle_of, text_of, worker_of
+from worlds import Fleet, Handle, handle_of, text_of, worker_of
 
 HASTY = RefreshPolicy(request_timeout=0.2, store_timeout=0.1)
 
@@ -245,3 +245,27 @@ async def test_a_clock_of_its_own_needs_no_store_of_its_own() -> None:
     clock = ManualClock()
     async with MemoryTokenStore(clock=clock) as store:
         assert TokenManager(store, clock=clock).worker is TokenManager(store).worker
+
+
+class Pooled(Handle):
+    """A store as somebody writes one, whose waits give a connection back in the end."""
+
+    lent = 0
+
+    async def changed(self, name: str, since: str, timeout: float) -> None:
+        self.lent += 1
+        try:
+            await super().changed(name, since, timeout)
+        finally:
+            await asyncio.sleep(0.01)
+            self.lent -= 1
+
+
+async def test_closing_a_store_waits_until_its_followings_have_given_back_what_is_its() -> None:
+    clock = ManualClock()
+    store = Pooled(MemoryTokenStore(clock=clock), clock)
+    await TokenManager(store, clock=clock).token(Scripted())
+    await settle()
+    assert store.lent == 1
+    await store.aclose()
+    assert store.lent == 0

@@ -209,3 +209,19 @@ async def test_closing_ends_a_watch_that_keeps_a_session_alive(crew: Crew) -> No
     await crew.clock.advance(50)
     await mate.store.aclose()
     assert watch.over
+
+
+async def test_a_bug_of_a_scheme_in_a_probe_does_not_end_the_watch(crew: Crew) -> None:
+    outcomes = iter([TypeError("a bug")])
+
+    def wrong_once() -> bool:
+        for bug in outcomes:
+            raise bug
+        return True
+
+    (mate,) = await everybody(crew, 1, probes=wrong_once)
+    for _ in range(60):
+        await crew.clock.advance(10)
+    assert mate.scheme.probed > 1
+    assert mate.slot.watch is not None
+    assert not mate.slot.watch.over

@@ -4,12 +4,16 @@ import asyncio
 
 import pytest
 
+from asyncauth import Token, TokenManager
 from asyncauth._errors import ClosedError, ConfigurationError, StoreUnavailableError, UnknownKeyError
+from asyncauth.testing import settle
 from asyncauth.testing._promise import create
 from asyncauth_stores._live_ring import FRESH, STALE
 from asyncauth_stores.memory import MemoryTokenStore
 from asyncauth_stores.sealed import SealedTokenStore
 from key_world import NAME, World, write
+from scripted import Scripted
+from worlds import text_of
 
 
 async def _rotated_behind(world: World, store: SealedTokenStore) -> None:
@@ -187,3 +191,26 @@ async def test_what_a_source_raised_is_not_even_the_context_of_the_error() -> No
         await SealedTokenStore(MemoryTokenStore(), world.source).read(NAME)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+# Tokens at rest
+
+
+async def test_records_are_followed_again_after_their_key_could_not_be_loaded() -> None:
+    world = World()
+    store, scheme = world.store(), Scripted(answer=lambda number: Token(access_token=f"t{number}"))
+    manager = TokenManager(store, clock=world.clock)
+    assert text_of(await manager.token(scheme)) == "t1"
+    await settle()
+    ring = world.source.ring.rotate()
+    other = SealedTokenStore(world.inner, ring, clock=world.clock)
+    world.source.trouble = ConfigurationError("half of a key file")
+    await TokenManager(other, clock=world.clock).put(scheme, Token(access_token="stored"))
+    await settle()
+    assert text_of(await manager.token(scheme)) == "t1"
+    world.source.trouble, world.source.ring = None, ring
+    await world.clock.advance(3)
+    await settle()
+    assert text_of(await manager.token(scheme)) == "stored"
+    await store.aclose()
+    await other.aclose()

@@ -7,7 +7,7 @@ import pytest
 
 from asyncauth._errors import WriteConflictError
 from asyncauth.testing import ManualClock, settle
-from asyncauth.testing._promise import listed
+from asyncauth.testing._promise import create, listed
 from asyncauth_stores.memory import MemoryTokenStore
 
 
@@ -135,3 +135,14 @@ def test_no_update_of_several_threads_is_lost(threads: int) -> None:
     for worker in workers:
         worker.join(30)
     assert asyncio.run(store.read("name")).value == b"%d" % (50 * threads)
+
+
+def test_who_waited_in_a_loop_that_was_closed_is_forgotten_at_the_next_change() -> None:
+    store = MemoryTokenStore()
+    closed = asyncio.new_event_loop()
+    end = closed.run_until_complete(store.follow("aa", "", lambda: None))
+    closed.close()
+    with asyncio.Runner() as runner:
+        runner.run(create(store, "aa"))
+    assert not store._waiters.names()
+    end()

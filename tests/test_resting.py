@@ -154,6 +154,19 @@ async def test_a_store_that_rings_for_nothing_is_asked_once_a_second(bells: Bell
     assert 5 <= bells.calls["read"] <= 22
 
 
+async def test_an_unreadable_record_that_rings_for_nothing_is_read_a_few_times_a_second(bells: Bells) -> None:
+    await in_use(bells, 1)
+    [name] = bells.rings
+    await bells.write(name, b"garbage", await bells.read(name))
+    bells.hasty = True
+    async with asyncio.timeout(5):
+        bells.break_down()
+        await settle()
+        bells.calls.clear()
+        await bells.clock.advance(10)
+    assert 5 <= bells.calls["read"] <= 22
+
+
 async def test_what_is_at_rest_is_looked_at_once_an_hour(bells: Bells) -> None:
     await in_use(bells, 1)
     await bells.clock.advance(3590)
@@ -168,10 +181,10 @@ async def test_closing_ends_all_followings(bells: Bells) -> None:
     assert not bells.rings
 
 
-async def test_a_bug_of_a_store_is_logged_and_ends_the_following_of_that_key_alone(
+async def test_a_bug_of_a_store_is_logged_and_interrupts_the_following_of_that_key_alone(
     bells: Bells, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    manager = await in_use(bells)
+    await in_use(bells)
     read = bells.read
 
     async def once_wrong(name: str) -> Snapshot:
@@ -183,7 +196,8 @@ async def test_a_bug_of_a_store_is_logged_and_ends_the_following_of_that_key_alo
     while bells.calls["follow"] < _MANY - 1:
         await settle()
     assert [record.message for record in caplog.records] == ["following the record of a scripted token"]
-    [over] = [slot for slot in manager.worker._slots.values() if slot.watch is None or slot.watch.over]
-    manager.worker.rest(over)
-    while len(bells.rings) < _MANY:
-        await settle()
+    await settle()
+    assert len(bells.rings) == _MANY - 1
+    await bells.clock.advance(61)
+    await settle()
+    assert len(bells.rings) == _MANY

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import final
 
 import attrs
@@ -28,9 +28,10 @@ class Waiter:
 
     def wake(self) -> None:
         """Have it rung in its event loop, and wait no more. May be called from any thread."""
-        # A loop that was closed has nobody left to wake.
-        with suppress(RuntimeError):
+        try:
             self._loop.call_soon_threadsafe(self._wake)
+        except RuntimeError:
+            self()  # a loop that was closed has nobody left to wake
 
     def _wake(self) -> None:
         ring = self._ring
