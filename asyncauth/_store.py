@@ -80,14 +80,14 @@ class TokenStore(ABC):
     name_key: bytes = b""
 
     _closers: list[Callable[[], Awaitable[None]]]
-    _changes: set[asyncio.Task[None]]
+    _followings: set[asyncio.Task[None]]
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         # Not in `__init__`, which a store of somebody's own may forget to call.
         store = super().__new__(cls)
         store._closers = []
-        store._changes = set()
+        store._followings = set()
         store._arguments = args, options
         return store
 
@@ -193,8 +193,8 @@ class TokenStore(ABC):
         Cancellation leaves nothing behind.
         """
         waiting = asyncio.get_running_loop().create_task(_change(self, name, since))
-        self._changes.add(waiting)
-        waiting.add_done_callback(self._changes.discard)
+        self._followings.add(waiting)
+        waiting.add_done_callback(self._followings.discard)
         waiting.add_done_callback(partial(_ring_after, ring))
         return waiting.cancel
 
@@ -243,7 +243,7 @@ class TokenStore(ABC):
                 self._closers.remove(closer)
         # Each may have to give back what is the store's: a connection, say.
         here = asyncio.get_running_loop()
-        if ending := [task for task in self._changes if task.get_loop() is here and task.cancelling()]:
+        if ending := [task for task in self._followings if task.get_loop() is here and task.cancelling()]:
             await asyncio.wait(ending)
 
     async def __aenter__(self) -> Self:
