@@ -1,7 +1,9 @@
 """What has to be closed in the event loop that it was made in, also where nobody closes it."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import suppress
+from contextvars import Context
 from typing import Any, final
 
 
@@ -24,6 +26,27 @@ class LoopEnd:
         """Forget it: it was closed."""
         with suppress(RuntimeError):  # it is the end of the loop that closed it
             _step(self._waiting)
+
+
+@final
+class LoopsTask(asyncio.Task[None]):
+    """A task that hears when its event loop ends: what is left is cancelled then while the loop stands still.
+
+    Args:
+        work: What it does.
+        context: Its context.
+        at_end: Called at once.
+    """
+
+    def __init__(self, work: Coroutine[Any, Any, None], context: Context, at_end: Callable[[], None]) -> None:
+        super().__init__(work, loop=asyncio.get_running_loop(), context=context)
+        self._at_end = at_end
+
+    def cancel(self, msg: object = None) -> bool:
+        """Cancel it, and tell if that is the loop's end."""
+        if not self.get_loop().is_running():
+            self._at_end()
+        return super().cancel(msg)
 
 
 async def _wait(closer: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:

@@ -15,6 +15,7 @@ from asyncauth._errors import AuthError, ClosedError, UnreadableRecordError
 from asyncauth._idle import keep_alive_at
 from asyncauth._lease import Means
 from asyncauth._ledger import Sighting
+from asyncauth._loop_end import LoopsTask
 from asyncauth._slot import Slot
 from asyncauth._visits import Visit, Visits
 from asyncauth._watch import observe
@@ -123,6 +124,7 @@ class Resting:
         self._seeing = 0
         self._visits = Visits(means.clock, self._start, self._come)
         self._outlasting: asyncio.Task[None] | None = None
+        self._is_over = False
         # Not the context of a request that happens to be the first to need a key.
         self._context = copy_context()
 
@@ -140,8 +142,11 @@ class Resting:
         return tuple(self._tasks)
 
     def see_to(self, rest: Rest) -> None:
-        """Have somebody see to a record, unless that is so already."""
-        if rest.state is State.FOLLOWING:
+        """Have somebody see to a record, unless that is so already.
+
+        Not for those who ring because the event loop ends: a task that begins then is cut off in the middle.
+        """
+        if rest.state is State.FOLLOWING and not self._is_over:
             rest.state = State.BUSY
             self._queue(rest)
 
@@ -152,10 +157,13 @@ class Resting:
             _ = self._start(self._see_to_some())
 
     def _start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        task = asyncio.get_running_loop().create_task(work, context=self._context.copy())
+        task = LoopsTask(work, self._context.copy(), self._end_with_loop)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
+
+    def _end_with_loop(self) -> None:
+        self._is_over = True
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)

@@ -110,7 +110,8 @@ def test_a_benchmark_reports_tables_and_aims_also_where_rivals_are_missing(tmp_p
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     assert done.returncode == 0, done.stderr
-    assert "without msal: no module msal; pip install 'asyncauth[bench]'" in done.stderr
+    assert "without msal_app: no module" in done.stderr
+    assert "pip install 'asyncauth[bench]'" in done.stderr
     report = json.loads(found.read_text())
     rows = [row[0] for row in report["tables"][0]["rows"]]
     assert rows[0] == "an empty coroutine"

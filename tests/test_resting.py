@@ -201,3 +201,29 @@ async def test_a_bug_of_a_store_is_logged_and_interrupts_the_following_of_that_k
     await bells.clock.advance(61)
     await settle()
     assert len(bells.rings) == _MANY
+
+
+class RingsAtTheEnd(Handle):
+    """Rings when what it waits in is cancelled, as a connection does whose loop ends."""
+
+    async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
+        async def wait() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ring()
+
+        return asyncio.get_running_loop().create_task(wait()).cancel
+
+
+def test_a_ring_of_the_loops_end_begins_nothing_that_the_end_would_cut_off() -> None:
+    store, scheme = RingsAtTheEnd(MemoryTokenStore(), ManualClock()), Scripted()
+
+    async def use() -> None:
+        await TokenManager(store).token(scheme)
+        await settle()
+
+    with asyncio.Runner() as runner:
+        runner.run(use())
+        before = store.calls.copy()
+    assert store.calls == before
