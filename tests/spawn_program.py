@@ -19,8 +19,14 @@ async def use(store: TokenStore, scheme: AuthScheme) -> str:
     return token.reveal()
 
 
+def say(what: object) -> None:
+    """Write a line in one piece: two processes may write to one pipe."""
+    _ = sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
+
+
 def work(store: TokenStore, scheme: AuthScheme) -> None:
-    print(asyncio.run(use(store, scheme)), flush=True)  # noqa: T201 - the test listens
+    say(asyncio.run(use(store, scheme)))
 
 
 def main(method: str, url: str, key: str, token_url: str) -> None:
@@ -34,7 +40,7 @@ def main(method: str, url: str, key: str, token_url: str) -> None:
         child.start()
     for child in children:
         child.join(20)
-    print([child.exitcode for child in children], flush=True)  # noqa: T201 - the test listens
+    say([child.exitcode for child in children])
 
 
 if __name__ == "__main__":
