@@ -1,7 +1,6 @@
 """`AuthMiddleware`: puts the shared token on the requests of an aiohttp client session."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, NoReturn, final
 
 import aiohttp
@@ -13,20 +12,18 @@ from asyncauth._errors import (
     AuthorizationRequiredError,
     ClosedError,
     ConfigurationError,
-    TokenUnavailableError,
 )
-from asyncauth._exchange import AuthResponse
 from asyncauth._idle import note_use
 from asyncauth._manager import TokenManager
 from asyncauth._policy import RefreshPolicy
+from asyncauth._responses import is_repeatable, make_way, read_small, unrepeated, whole
 from asyncauth._slot import Held, Slot
 from asyncauth._token import Token
 from asyncauth._worker import Worker
 from asyncauth._worn import Worn
 from asyncauth.abc import AuthScheme, TokenStore, Verdict
 
-_SMALL_BODY = 65_536
-"""Bytes of a refused response that are read, so that its connection is free while a token is renewed."""
+_REFUSED = 401
 _FAILED = 500
 _TWINS = {"http": ("http", "ws"), "https": ("https", "wss")}
 """RFC 6455, section 3: a WebSocket's handshake goes to the http origin of the same host and port."""
@@ -87,6 +84,7 @@ class AuthMiddleware:
         # Where the last request went: a session gives the same object for the same place.
         self._at_home: URL | None = None
         self._worn: Worn | None = None
+        self._judges_as_usual = type(scheme).classify is AuthScheme.classify
         self._missing: Callable[[Any, Token], str] = scheme.missing
         overridden = type(scheme).reads_body is not AuthScheme.reads_body
         self._reads_body: Callable[[Any], bool] | None = scheme.reads_body if overridden else None
@@ -108,32 +106,23 @@ class AuthMiddleware:
         ):
             worn = await self._choose(request)
             sent_at = worn.monotonic()
-        worn.put_on(request)
-        try:
-            response = await handler(request)
-        except BaseException as error:
-            worn.hide_in(error, request, url)
-            raise
-        verdict = self._classify(response, worn.token)
         if worn.is_plain:
-            if verdict is _FINE:
+            for name, value in worn.headers:
+                request.headers[name] = value
+            response = await handler(request)
+            if self._judges_as_usual and response.status != _REFUSED:
                 return response
+            verdict = self._classify(response, worn.token)
         else:
-            worn.hide(request, response, url)
-            verdict = await self._look_closer(worn, response, verdict, sent_at)
+            response, verdict = await self._send(worn, request, handler, url, sent_at)
         if verdict is _FINE:
             return response
         other = await self._other(verdict, worn, response)
         if other is None or request.session.closed:
             return response
-        if not _is_repeatable(request):
-            return _unrepeated(response, verdict)
-        # A connection that the refused response still holds could be the only one that is allowed.
-        response.release()
-        # Its upload may still be under way, and would take the body's next bytes from the second one.
-        await request.close()
-        # The server that refused may never have asked for the body: then it has to be asked anew.
-        request.update_expect_continue()
+        if not is_repeatable(request):
+            return unrepeated(response, verdict)
+        await make_way(request, response)
         return await self._send_again(other, request, handler, url)
 
     def __reduce__(self) -> NoReturn:
@@ -173,27 +162,38 @@ class AuthMiddleware:
         That token stays in use: it may be this resource that refuses whatever comes, and the next
         request finds out (PROTOCOL.md, section 5.7).
         """
-        sent_at = other.monotonic()
-        other.put_on(request)
-        try:
-            response = await handler(request)
-        except BaseException as error:
-            other.hide_in(error, request, url)
-            raise
-        verdict = self._classify(response, other.token)
-        if not other.is_plain:
-            other.hide(request, response, url)
-            verdict = await self._look_closer(other, response, verdict, sent_at)
+        response, verdict = await self._send(other, request, handler, url, other.monotonic())
         if verdict is Verdict.NEEDS_USER:
             await self._send_for_user(other, response)
         return response
+
+    async def _send(
+        self,
+        worn: Worn,
+        request: aiohttp.ClientRequest,
+        handler: aiohttp.ClientHandlerType,
+        url: URL,
+        sent_at: float,
+    ) -> tuple[aiohttp.ClientResponse, Verdict]:
+        """Send with a token of any kind, keep it out of what comes back, and judge that."""
+        worn.put_on(request)
+        try:
+            response = await handler(request)
+        except BaseException as error:
+            worn.hide_in(error, request, url)
+            raise
+        verdict = self._classify(response, worn.token)
+        if not worn.is_plain:
+            worn.hide(request, response, url)
+            verdict = await self._look_closer(worn, response, verdict, sent_at)
+        return response, verdict
 
     async def _look_closer(
         self, worn: Worn, response: aiohttp.ClientResponse, verdict: Verdict, sent_at: float
     ) -> Verdict:
         """Judge the body where the head is fine, and note the use of a token whose life depends on it."""
         if verdict is _FINE and self._reads_body is not None and self._reads_body(response):
-            verdict = self._scheme.classify_body(await _whole(response), worn.token)
+            verdict = self._scheme.classify_body(await whole(response), worn.token)
         # A failure may be a gateway's, of which the vendor knows nothing.
         if verdict is _FINE and response.status < _FAILED and not worn.worker.closed:
             note_use(worn.worker.means, worn.slot, worn.held, sent_at)
@@ -210,7 +210,7 @@ class AuthMiddleware:
             return None
         settle = worker.replace if verdict is Verdict.REFUSED else worker.verify
         try:
-            await _read_small(response)
+            await read_small(response)
             held = await settle(slot, self._scheme, used)
             return None if held is None else self._wear(worker, slot, held)
         except AuthError:
@@ -227,7 +227,7 @@ class AuthMiddleware:
         """Give the response up for an error that says what a person has to do."""
         message = self._missing(response, worn.token)
         try:
-            await _read_small(response)
+            await read_small(response)
         finally:
             response.release()
         await announce(worn.worker.means, worn.slot, self._scheme, worn.held.entry, message)
@@ -259,41 +259,3 @@ def _kind_of(thing: object) -> str:
 def _places_of(origin: URL) -> list[_Place]:
     # Not `origin()` for each request: these are what aiohttp itself asks of the URL to connect.
     return [(scheme, origin.raw_host, origin.port) for scheme in _TWINS.get(origin.scheme, ())]
-
-
-def _unrepeated(response: aiohttp.ClientResponse, verdict: Verdict) -> aiohttp.ClientResponse:
-    """Return what the caller gets of a request that would have to be sent once more, and cannot be.
-
-    Raises:
-        TokenUnavailableError: It would be taken for an answer: nobody was logged in.
-    """
-    if verdict is not Verdict.SUSPECT:
-        return response
-    status = response.status
-    response.close()
-    raise TokenUnavailableError(
-        f"the {status} was a dead session's, and the body cannot be sent again: send the request anew",
-        retry_in=0.0,
-    )
-
-
-def _is_repeatable(request: aiohttp.ClientRequest) -> bool:
-    body = request.body
-    return not (isinstance(body, aiohttp.Payload) and body.consumed)
-
-
-async def _read_small(response: aiohttp.ClientResponse) -> None:
-    length = response.content_length
-    if length is not None and length <= _SMALL_BODY:
-        with suppress(aiohttp.ClientError, OSError):
-            await response.read()
-
-
-async def _whole(response: aiohttp.ClientResponse) -> AuthResponse:
-    """Read a response, which the caller can read again (but for its stream)."""
-    try:
-        body = await response.read()
-    except BaseException:
-        response.close()
-        raise
-    return AuthResponse(status=response.status, headers=response.headers, body=body, url=response.url)

@@ -25,7 +25,7 @@ ORDER: Sequence[str] = """
     _record _answers _writing _acquire _transitions _codec _ledger
     _flow _events _issue _slot _pace _lease _idle _consent _attempt _outage _no_token _flight
     _ending _waiting _watch _visits _resting _worker _registry
-    _amend _authorization _manager _worn _middleware _session redirect _open
+    _amend _authorization _manager _worn _responses _middleware _session redirect _open
 """.split()  # noqa: SIM905 - it reads like the drawing that it checks
 VALUES_AND_CONTRACTS = set(ORDER[: ORDER.index("abc") + 1])
 CLOCKS = {"time", "datetime.now", "datetime.utcnow", "datetime.today", "asyncio.sleep", "asyncio.timeout"}
