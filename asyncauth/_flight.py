@@ -25,12 +25,7 @@ from asyncauth._answers import (
 )
 from asyncauth._attempt import Attempt
 from asyncauth._crowd import Crowd
-from asyncauth._errors import (
-    AuthError,
-    AuthorizationRequiredError,
-    StoreUnavailableError,
-    WaitTimeoutError,
-)
+from asyncauth._errors import AuthError, AuthorizationRequiredError, StoreUnavailableError, WaitTimeoutError
 from asyncauth._events import TokenAdopted, TokenForgotten, TokenRestored
 from asyncauth._issue import is_bare, new_id
 from asyncauth._lease import AskAgainError, HeldLease, Means, not_held_up, unused_given_back
@@ -62,7 +57,8 @@ class Flight:
         early: Whether nobody waits for it.
         lease: The lease that is held, if one is.
         held_up: Gets the reason if the store is away while there is a new token to be stored.
-        callers: Wait until it has landed, or is held up.
+        callers: Wait until it has landed, or is held up, or has brought an entry.
+        brought: That one, which may be used while the rest is cleared away.
         obstacle: Whom it waits for, and why.
         waits_since: Since when, in local time.
     """
@@ -78,6 +74,7 @@ class Flight:
     lease: HeldLease | None = None
     held_up: asyncio.Future[StoreUnavailableError] = attrs.field(init=False, factory=not_held_up)
     callers: Crowd = attrs.field(init=False, factory=Crowd)
+    brought: Held | None = attrs.field(init=False, default=None)
     obstacle: str = attrs.field(init=False, default="the vendor")
     waits_since: float = attrs.field(init=False, default=inf)
     _seen: Entry | None = attrs.field(init=False, default=None)
@@ -259,6 +256,7 @@ class Flight:
         if is_bare(held.entry.token):  # stored first, and renewed before its first use
             self._seen, self._attempt = held.entry, new_id()
             return False, None
+        self.brought = held
         self.callers.release()  # nobody waits for the clearing away
         return True, held
 

@@ -46,7 +46,7 @@ async def landed(task: asyncio.Task[Landing], flight: Flight) -> Landing:
     if not task.done():
         if flight.held_up.done():
             raise flight.held_up.result().again()
-        return Landing()  # the token is there, and what it took is still being cleared away
+        return Landing(held=flight.brought)  # what it took is still being cleared away
     if task.cancelled():
         raise ClosedError("the token manager, session or store was closed during a renewal")
     return task.result()

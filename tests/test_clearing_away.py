@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from asyncauth import TokenManager
+from asyncauth import RefreshPolicy, TokenManager
 from asyncauth.testing import ManualClock, settle
 from asyncauth_stores.memory import MemoryTokenStore
 from scripted import Scripted
@@ -38,4 +38,18 @@ async def test_callers_have_their_token_before_the_mark_of_the_attempt_is_gone()
         await settle()
         store.let_go = True
         assert text_of(await longer) == "t1"  # what was issued just now satisfies any wish
+        assert scheme.calls == 1
+
+
+async def test_a_wish_that_no_token_fulfils_costs_one_renewal() -> None:
+    # As if no token were ever too fresh to be renewed again.
+    policy = RefreshPolicy(margin_share=1e-9)
+    async with (
+        SlowToLetGo(MemoryTokenStore(), ManualClock()) as store,
+        TokenManager(store, policy=policy) as manager,
+    ):
+        scheme = Scripted()
+        assert text_of(await manager.token(scheme, min_ttl=1e6)) == "t1"
+        store.let_go = True
+        await settle()
         assert scheme.calls == 1
