@@ -129,7 +129,7 @@ class SQLiteStore(TokenStore):
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        db = sqlite3.connect(self._path, _BUSY, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
         try:
             self._choose_wal(db)
             for statement in ("PRAGMA synchronous = FULL", _SCHEMA):

@@ -13,6 +13,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+_SIGNS = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 class Authority:
     """Signs certificates, in a folder of its own.
@@ -26,14 +38,16 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named("a test's authority")
         constraints = x509.BasicConstraints(ca=True, path_length=0)
-        own = _draft(self._name, self._name, self._key).add_extension(constraints, critical=True)
+        own = _draft(self._name, self._name, self._key, self._key)
+        own = own.add_extension(constraints, critical=True).add_extension(_SIGNS, critical=True)
         self.file = folder / "authority.pem"
         self.file.write_bytes(own.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def context_for(self, host: str) -> ssl.SSLContext:
         """Return what a server of this name, or loopback address, shows."""
         key = ec.generate_private_key(ec.SECP256R1())
-        signed = _draft(_named(host), self._name, key).add_extension(_alternative(host), critical=False)
+        signed = _draft(_named(host), self._name, key, self._key)
+        signed = signed.add_extension(_alternative(host), critical=False)
         file = self._folder / f"{host}.pem"
         file.write_bytes(
             key.private_bytes(
@@ -87,7 +101,12 @@ def _alternative(host: str) -> x509.SubjectAlternativeName:
         return x509.SubjectAlternativeName([x509.DNSName(host)])
 
 
-def _draft(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _draft(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
+    own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    # RFC 5280, section 4.2.1.1; from 3.13 on Python insists on it.
+    of_signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
     now = dt.datetime.now(dt.UTC)
     day = dt.timedelta(days=1)
     return (
@@ -98,4 +117,6 @@ def _draft(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKe
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - day)
         .not_valid_after(now + day)
+        .add_extension(own, critical=False)
+        .add_extension(of_signer, critical=False)
     )
