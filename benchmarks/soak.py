@@ -32,6 +32,8 @@ _WORKERS: Final = 4
 _USERS: Final = ("ada", "bob", "eve")
 _LIFE: Final = 6.0
 _SEED: Final = 1
+_WINDOW: Final = 30.0
+"""Seconds of the reuse window: two restarts in a row, each with its quarantine, keep a lost answer waiting."""
 _POLICY: Final = RefreshPolicy(
     request_timeout=1.5,
     quiet=1,
@@ -173,7 +175,7 @@ def _user(vendor: OAuth2Emulator, subject: str) -> RefreshToken:
 async def _measure(url: str, server: RedisServer | None, seconds: float) -> dict[str, Any]:
     key, tally, loop = KeyRing.generate().dump(), Tally(), asyncio.get_running_loop()
     async with (
-        OAuth2Emulator(access_lifetime=_LIFE, reuse_window=10.0, record=False) as vendor,
+        OAuth2Emulator(access_lifetime=_LIFE, reuse_window=_WINDOW, record=False) as vendor,
         a_fleet_of_processes(vendor, url, key, _POLICY) as fleet,
         open_store(url, key=key) as store,
     ):
