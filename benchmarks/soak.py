@@ -33,7 +33,7 @@ _USERS: Final = ("ada", "bob", "eve")
 _LIFE: Final = 6.0
 _SEED: Final = 1
 _WINDOW: Final = 30.0
-"""Seconds of the reuse window: two restarts in a row, each with its quarantine, keep a lost answer waiting."""
+"""Seconds of the reuse window: two restarts in a row, each with its quarantine, keep a renewal waiting."""
 _POLICY: Final = RefreshPolicy(
     request_timeout=1.5,
     quiet=1,
