@@ -38,6 +38,7 @@ import attrs
 from asyncauth_stores.sealed import KeyRing
 from benchmarks import contestants, wakeup
 from benchmarks.edges_turn import LATENCY, LIFE, Run, Turn, turn
+from benchmarks.places import shared_stores
 from benchmarks.processes import running
 from benchmarks.report import Plot, Report, shown, spread
 from benchmarks.vendor import Vendor, running_vendor
@@ -245,7 +246,7 @@ async def _turns(
 async def _main() -> None:
     report = Report(__file__, __doc__, rounds=5)
     async with (
-        wakeup.shared_stores() as stores,
+        shared_stores() as stores,
         running("benchmarks.edges_worker", _PROCESSES, {}) as workers,
     ):
         floors = {store: await _floor(url) for store, url in {_ALONE: "", **stores}.items()}

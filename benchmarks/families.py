@@ -26,10 +26,10 @@ import attrs
 from benchmarks import contestants
 from benchmarks.edges import a_key
 from benchmarks.edges_turn import LATENCY, LENGTH, LIFE
+from benchmarks.places import shared_stores
 from benchmarks.processes import ask_all, running
 from benchmarks.report import Report
 from benchmarks.vendor import Vendor, running_vendor
-from benchmarks.wakeup import shared_stores
 from fleet_of_processes import WorkerProcess
 
 _PROCESSES: Final = 4

@@ -10,12 +10,9 @@ their clocks and the vendor's are moved on. Each round has two of them:
 
 import asyncio
 import statistics
-import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any, Final, final
 
 import attrs
@@ -23,10 +20,9 @@ import attrs
 from asyncauth import RefreshPolicy
 from asyncauth.testing.emulators import OAuth2Emulator
 from asyncauth_stores.sealed import KeyRing
+from benchmarks.places import shared_stores
 from benchmarks.report import Report, shown, spread
 from fleet_of_processes import HOUR, ProcessFleet, a_fleet_of_processes
-from redis_costs import release
-from redis_servers import RedisServer, binaries
 
 _WORKERS: Final = 8
 _POLICY: Final = RefreshPolicy(store_timeout=2)
@@ -128,23 +124,9 @@ def _show(report: Report, store: str, results: dict[str, Any]) -> None:
     )
 
 
-@asynccontextmanager
-async def _stores() -> AsyncIterator[dict[str, str]]:
-    """Yield the URLs of the stores that this machine can have, by kind."""
-    with tempfile.TemporaryDirectory() as folder:
-        file_store = {"file": f"file://{folder}/tokens"}
-        if not binaries():
-            print("no Redis or Valkey server: files only", file=sys.stderr)
-            yield file_store
-            return
-        kind, binary = next(iter(binaries().items()))
-        with RedisServer(binary) as server:
-            yield {**file_store, f"{kind} {release(server)}": server.url}
-
-
 async def _main() -> None:
     report = Report(__file__, __doc__, rounds=20)
-    async with _stores() as stores:
+    async with shared_stores() as stores:
         for kind, url in stores.items():
             report.results[kind] = await _measure(url, report.rounds)
             _show(report, kind, report.results[kind])

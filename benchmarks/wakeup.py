@@ -17,22 +17,18 @@ Aim: after the vendor's answer nobody waits for longer than twice the floor.
 """
 
 import asyncio
-import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, final
 
 import attrs
 
 from asyncauth_stores.sealed import KeyRing
+from benchmarks.places import shared_stores
 from benchmarks.processes import ask_all, running
 from benchmarks.report import Report, shown, spread
 from benchmarks.vendor import running_vendor
 from fleet_of_processes import WorkerProcess
-from redis_costs import release
-from redis_servers import RedisServer, binaries
 
 _PROCESSES: Final = (2, 8)
 _LATENCY: Final = 0.05
@@ -142,20 +138,6 @@ def _show(report: Report, store: str, results: dict[str, Any]) -> None:
     for processes, found in results.items():
         what = f"{store}, {processes}: from the vendor's answer to the last request, by the floor"
         report.aim(what, found["answered_ratio"]["median"], 2)
-
-
-@asynccontextmanager
-async def shared_stores() -> AsyncIterator[dict[str, str]]:
-    """Yield the URLs of the stores that processes of this machine can share, by kind."""
-    with tempfile.TemporaryDirectory() as folder:
-        file_store = {"file": f"file://{folder}/tokens"}
-        if not binaries():
-            print("no Redis or Valkey server: files only", file=sys.stderr)
-            yield file_store
-            return
-        kind, binary = next(iter(binaries().items()))
-        with RedisServer(binary) as server:
-            yield {**file_store, f"{kind} {release(server)}": server.url}
 
 
 async def _main() -> None:

@@ -28,9 +28,7 @@ class _User:
     url: str
 
     async def token(self) -> str:
-        token = (await self.manager.token(self.scheme)).access_token
-        assert token is not None
-        return token.reveal()
+        return await shared_token.text_of(self.manager, self.scheme)
 
     async def send(self) -> int:
         async with self.client.get(self.url) as response:

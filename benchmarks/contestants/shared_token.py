@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from yarl import URL
 
-from asyncauth import RefreshPolicy, TokenManager, open_store
+from asyncauth import AuthScheme, RefreshPolicy, TokenManager, open_store
 from asyncauth.schemes import ClientCredentials, RefreshToken
 from benchmarks.contestants import Place
 
@@ -39,3 +39,10 @@ def scheme_of(place: Place) -> ClientCredentials | RefreshToken:
     if place.refresh_token is None:
         return ClientCredentials(place.token_url, **client)
     return RefreshToken(place.token_url, subject="ada", **client)
+
+
+async def text_of(manager: TokenManager, scheme: AuthScheme) -> str:
+    """Return a valid token's text."""
+    token = (await manager.token(scheme)).access_token
+    assert token is not None
+    return token.reveal()
