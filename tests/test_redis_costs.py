@@ -10,7 +10,7 @@ from redis_servers import RedisServer, binaries, require
 
 pytestmark = [pytest.mark.processes, pytest.mark.servers]
 
-_EXPIRIES = 3
+_EXPIRIES = 4
 _RENEWING = 3
 _WAITING = 2
 

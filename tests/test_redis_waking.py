@@ -127,9 +127,29 @@ async def test_a_change_that_was_heard_of_before_the_wait_is_looked_at(redis_ser
         stored = await create(writer, _NAME, _SECRET)
         await wait
         since = await store.read(_NAME)
+        before = redis_server.calls()["evalsha"]
         await writer.write(_NAME, b"next", stored)
         await asyncio.sleep(0.1)
         await asyncio.wait_for(store.changed(_NAME, since.version, 30), 1)
+        # The message has told it; the waiter reads for itself.
+        assert redis_server.calls()["evalsha"] == before + 1
+
+
+async def test_an_old_message_wakes_once_and_not_for_ever(redis_server: RedisServer) -> None:
+    async with PlainRedisStore(redis_server.url) as store, PlainRedisStore(redis_server.url) as writer:
+        wait = asyncio.create_task(store.changed(_NAME, "", 30))
+        await until(lambda: redis_server.channels() == 1)
+        stored = await create(writer, _NAME, _SECRET)
+        await wait
+        silent = await writer.write(_NAME, b"a lease", stored, wake=False)
+        await asyncio.wait_for(store.changed(_NAME, silent.version, 30), 1)
+        found = await store.read(_NAME)
+        assert found.version == silent.version
+        wait = asyncio.create_task(store.changed(_NAME, found.version, 30))
+        await asyncio.sleep(0.05)
+        assert not wait.done()
+        await writer.write(_NAME, None, silent)
+        await asyncio.wait_for(wait, 5)
 
 
 async def test_waiters_are_woken_within_milliseconds(redis_server: RedisServer) -> None:

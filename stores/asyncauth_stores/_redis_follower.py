@@ -70,6 +70,10 @@ class Channel:
         """Tell whether this version is stored, for all that is known."""
         return self.live and self.seen == version
 
+    def told_other_than(self, version: str) -> bool:
+        """Tell whether the last message named another one: the reading is left to who is rung."""
+        return self.live and bool(self.heard) and self.heard != version
+
     def share(self, version: str) -> None:
         """Keep one string, where there are two of the same version."""
         if self.seen == version:

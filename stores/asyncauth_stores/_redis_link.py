@@ -123,7 +123,7 @@ class Link:
         """Have `ring` called once the version of a key may differ from `since`.
 
         Subscribe, read, wait: what is written before the read is seen, and what is written after it
-        rings. What was read while subscribed need not be read again.
+        rings. What was read while subscribed need not be read again, nor what a message told of.
         """
         subscriber = (await self.servers.server_of(key)).subscriber
         self._subscribers.add(subscriber)
@@ -131,7 +131,9 @@ class Link:
         try:
             await follower.ready()
             follower.arm(ring)
-            if not follower.channel.knows(since) and (await read()).version != since:
+            if not follower.channel.knows(since) and (
+                follower.channel.told_other_than(since) or (await read()).version != since
+            ):
                 follower.ring()
             follower.channel.share(since)
         except BaseException:
