@@ -84,7 +84,8 @@ class AuthMiddleware:
         # Where the last request went: a session gives the same object for the same place.
         self._at_home: URL | None = None
         self._worn: Worn | None = None
-        self._judges_as_usual = type(scheme).classify is AuthScheme.classify
+        as_usual = type(scheme).classify is AuthScheme.classify
+        self._fine_below = max(scheme.fine_below, _REFUSED if as_usual else 0)
         self._missing: Callable[[Any, Token], str] = scheme.missing
         overridden = type(scheme).reads_body is not AuthScheme.reads_body
         self._reads_body: Callable[[Any], bool] | None = scheme.reads_body if overridden else None
@@ -110,7 +111,7 @@ class AuthMiddleware:
             for name, value in worn.headers:
                 request.headers[name] = value
             response = await handler(request)
-            if self._judges_as_usual and response.status != _REFUSED:
+            if response.status < self._fine_below:
                 return response
             verdict = self._classify(response, worn.token)
         else:

@@ -96,6 +96,8 @@ class AuthScheme(Guarded, ABC):
     """Whether a refresh may make the same token good again: what changes lies on it at the vendor."""
     keep_alive: bool = False
     """Whether one of the workers is to `probe` before a token's idle limit, so that it lives on."""
+    fine_below: int = 0
+    """Responses with a lower status are fine whatever they are; `classify` may not be asked of them."""
 
     @property
     @abstractmethod

@@ -1,7 +1,7 @@
 """`AuthSession`: an aiohttp client session whose requests carry a shared token."""
 
-import asyncio
 import re
+from asyncio import get_running_loop
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self, final
 
@@ -75,7 +75,7 @@ class AuthSession:
         middlewares = (*(client_options.pop("middlewares", None) or ()), self._middleware)
         self._manager.bind()  # before there is anything to close
         self._client = aiohttp.ClientSession(middlewares=middlewares, **client_options)
-        self._loop = asyncio.get_running_loop()
+        self._loop = get_running_loop()
         self._closed = False
         if self._owns_manager:
             self._manager.retain()
@@ -140,22 +140,19 @@ class AuthSession:
 
     def _target(self, url: str | URL, options: "_RequestOptions") -> URL:
         """Return where a request goes, and keep the token on it."""
-        if "middlewares" in options:
+        if options and "middlewares" in options:
             options["middlewares"] = (*(options["middlewares"] or ()), self._middleware)
         if self._closed:
             raise ClosedError("the session was closed: make a new one")
-        self._check_loop()
-        return self._resolve(url)
-
-    def _check_loop(self) -> None:
         try:
-            loop = asyncio.get_running_loop()
+            is_at_home = get_running_loop() is self._loop
         except RuntimeError:
-            return  # a request may be made before a loop runs, and awaited in it
-        if loop is not self._loop:
+            is_at_home = True  # a request may be made before a loop runs, and awaited in it
+        if not is_at_home:
             raise ConfigurationError(
                 "this session is of another event loop, or of the parent process: make one here"
             )
+        return self._resolve(url)
 
     async def aclose(self) -> None:
         """Close the client session; drain renewals if nobody else uses this store in this loop.

@@ -28,6 +28,8 @@ class BearerScheme(AuthScheme):
     requests. The body, which may be empty, is not looked at.
     """
 
+    fine_below = min(_VERDICTS)
+
     def apply(self, token: Token) -> Placement:
         return Placement(headers={"Authorization": bearer(token)})
 
