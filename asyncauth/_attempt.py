@@ -24,8 +24,9 @@ from asyncauth._errors import (
 from asyncauth._events import RenewalStarted, TokenGivenUp, TokenRenewed
 from asyncauth._issue import is_bare, is_expendable, new_entry, same_credential
 from asyncauth._lease import AskAgainError, HeldLease, Means, retry_after
-from asyncauth._ledger import Outcome, Sighting
+from asyncauth._ledger import Outcome
 from asyncauth._record import Entry, Mode
+from asyncauth._sighting import Sighting
 from asyncauth._writing import to_ms
 from asyncauth.abc import AuthFlow, AuthScheme
 

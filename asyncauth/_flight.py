@@ -29,10 +29,11 @@ from asyncauth._errors import AuthError, AuthorizationRequiredError, StoreUnavai
 from asyncauth._events import TokenAdopted, TokenForgotten, TokenRestored
 from asyncauth._issue import is_bare, new_id
 from asyncauth._lease import AskAgainError, HeldLease, Means, not_held_up, unused_given_back
-from asyncauth._ledger import Outcome, Sighting
+from asyncauth._ledger import Outcome
 from asyncauth._no_token import explained, logged_out
 from asyncauth._outage import check_alone, renew_alone, stand_back, wait_for_replicas
 from asyncauth._record import Entry
+from asyncauth._sighting import Sighting
 from asyncauth._slot import Held, Landing, Slot
 from asyncauth.abc import AuthScheme, Liveness
 

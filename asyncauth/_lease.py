@@ -27,10 +27,11 @@ from asyncauth._errors import (
 from asyncauth._events import Listener, RenewalFailed, TokenDied
 from asyncauth._flow import converse
 from asyncauth._issue import new_id
-from asyncauth._ledger import Ledger, Outcome, Sighting
+from asyncauth._ledger import Ledger, Outcome
 from asyncauth._pace import Pacer
 from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Entry, Reason
+from asyncauth._sighting import Sighting
 from asyncauth._slot import Slot
 from asyncauth.abc import AuthFlow, AuthScheme
 

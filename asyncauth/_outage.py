@@ -23,8 +23,8 @@ from asyncauth._errors import (
 from asyncauth._events import RenewalStarted, TokenGivenUp, TokenRenewed
 from asyncauth._issue import is_bare, is_expendable, new_entry, new_id
 from asyncauth._lease import Means, unused_given_back
-from asyncauth._ledger import Sighting
 from asyncauth._record import Entry, Mode
+from asyncauth._sighting import Sighting
 from asyncauth._slot import Held, Slot
 from asyncauth.abc import AuthScheme, Snapshot
 

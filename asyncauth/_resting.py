@@ -14,8 +14,8 @@ import attrs
 from asyncauth._errors import AuthError, ClosedError, UnreadableRecordError
 from asyncauth._idle import keep_alive_at
 from asyncauth._lease import Means
-from asyncauth._ledger import Sighting
 from asyncauth._loop_end import LoopsTask
+from asyncauth._sighting import Sighting
 from asyncauth._slot import Slot
 from asyncauth._visits import Visit, Visits
 from asyncauth._watch import observe
@@ -209,9 +209,11 @@ class Resting:
     async def _look(self, rest: Rest) -> bool:
         """Look at a record that rang; tell whether it rings for nothing, all the time."""
         ledger, slot, before, since = self.means.ledger, rest.slot, rest.last, rest.since
-        # One that is waiting for this change looks now too, and both get one answer; after one that has
-        # ended, there is nothing to see but what it wrote.
-        if not (rest.unreadable or ledger.last(slot.name) is before or slot.flight is not None):
+        # One that is waiting for this change looks now too, and both get one answer; after one that wrote,
+        # or has ended, there is nothing to see but that.
+        last = ledger.last(slot.name)
+        is_news = last is before or (slot.flight is not None and not (last is not None and last.is_own))
+        if not (rest.unreadable or is_news):
             return False
         try:
             found = (await ledger.look(slot.name)).version

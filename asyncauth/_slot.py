@@ -9,9 +9,9 @@ import attrs
 from asyncauth._errors import AuthError, TokenUnavailableError
 from asyncauth._issue import constant_entry, is_bare, same_credential
 from asyncauth._key import TokenKey
-from asyncauth._ledger import Sighting
 from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Entry
+from asyncauth._sighting import Sighting
 from asyncauth._token import Token
 from asyncauth.abc import AuthScheme
 

@@ -8,8 +8,8 @@ from asyncauth._answers import Committed
 from asyncauth._errors import StoreError
 from asyncauth._events import TokenAdopted, TokenForgotten, TokenRestored
 from asyncauth._lease import Means
-from asyncauth._ledger import Sighting
 from asyncauth._record import Entry
+from asyncauth._sighting import Sighting
 from asyncauth._slot import Slot
 
 

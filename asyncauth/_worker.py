@@ -11,12 +11,7 @@ import aiohttp
 
 from asyncauth._clock import Clock
 from asyncauth._ending import FlightTask, ParentsStore, has_sent
-from asyncauth._errors import (
-    AuthError,
-    ClosedError,
-    TokenUnavailableError,
-    WaitTimeoutError,
-)
+from asyncauth._errors import AuthError, ClosedError, TokenUnavailableError, WaitTimeoutError
 from asyncauth._events import Listeners, TokenGivenUp, TokenRefused
 from asyncauth._flight import Flight
 from asyncauth._flow import bare_session
@@ -24,13 +19,14 @@ from asyncauth._idle import after_keep_alive
 from asyncauth._issue import new_id
 from asyncauth._key import TokenKey
 from asyncauth._lease import Means
-from asyncauth._ledger import Ledger, Sighting
+from asyncauth._ledger import Ledger
 from asyncauth._loop_end import LoopEnd
 from asyncauth._outage import store_later
 from asyncauth._pace import Pacer
 from asyncauth._policy import RefreshPolicy
 from asyncauth._record import Entry
 from asyncauth._resting import Resting
+from asyncauth._sighting import Sighting
 from asyncauth._slot import Held, Landing, Slot
 from asyncauth._waiting import end, excused, landed, patiently, speaks_for
 from asyncauth.abc import AuthScheme, TokenStore

@@ -22,7 +22,7 @@ TOP = CORE.parent
 ORDER: Sequence[str] = """
     _value _processes _loop_end _crowd _token _key _store _errors _clock _origin _exchange _scheme abc
     _policy
-    _record _answers _writing _acquire _transitions _codec _ledger
+    _record _answers _writing _acquire _transitions _codec _sighting _ledger
     _flow _events _issue _slot _pace _lease _idle _consent _attempt _outage _no_token _flight
     _ending _waiting _watch _visits _resting _worker _registry
     _amend _authorization _manager _worn _responses _middleware _session redirect _open

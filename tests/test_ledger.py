@@ -9,8 +9,9 @@ import pytest
 from asyncauth import RefreshPolicy, StoreUnavailableError, UnreadableRecordError
 from asyncauth._answers import Committed, Done, Same, Step, View
 from asyncauth._codec import decode, encode
-from asyncauth._ledger import Ledger, Sighting
+from asyncauth._ledger import Ledger
 from asyncauth._record import Record
+from asyncauth._sighting import Sighting
 from asyncauth._transitions import put
 from asyncauth.abc import Snapshot
 from asyncauth.testing import ManualClock, settle

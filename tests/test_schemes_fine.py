@@ -46,5 +46,7 @@ def test_a_scheme_that_may_doubt_a_success_is_asked_each_time() -> None:
     session = clicrdv()
     assert session.fine_below == 0
     assert session.base_url is not None
-    page = Head(status=200, headers={"Content-Type": "text/html"}, url=session.base_url / "api/v1/groups.json")
+    page = Head(
+        status=200, headers={"Content-Type": "text/html"}, url=session.base_url / "api/v1/groups.json"
+    )
     assert session.classify(page, _HELD) is Verdict.SUSPECT
