@@ -4,6 +4,8 @@ import hashlib
 import hmac
 import secrets
 import struct
+from collections.abc import Callable
+from functools import lru_cache
 from typing import final
 
 import attrs
@@ -27,6 +29,8 @@ _RING_MAGIC = b"asyncauth-keyring\x01"
 _NONCE = 12
 _TAG = 16
 _TIMES = struct.Struct(">QQ")
+_KEPT = 128
+"""Names whose places and ciphers are kept: a renewal asks for each several times."""
 
 
 @final
@@ -47,7 +51,7 @@ class Content:
 
 
 @final
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Sealer:
     """Seals values for their place: a namespace and a name.
 
@@ -57,17 +61,25 @@ class Sealer:
     Attributes:
         ring: The keys.
         namespace: Part of every place.
+        place: Returns the name under which the inner store keeps a record: 96 hexadecimal digits.
     """
 
     ring: KeyRing
     namespace: str
+    place: Callable[[str], str] = attrs.field(init=False, repr=False)
+    _cipher: Callable[[bytes, str], AESGCM] = attrs.field(init=False, repr=False)
 
-    def place(self, name: str) -> str:
-        """Return the name under which the inner store keeps a record: 96 hexadecimal digits.
+    @place.default
+    def _kept_places(self) -> Callable[[str], str]:
+        return lru_cache(_KEPT)(self._place)
 
-        AES-SIV without a nonce (RFC 5297, section 3) makes the same of the same name, so it works as
-        a keyed hash; unlike a hash it can be undone, which `keys` needs.
-        """
+    @_cipher.default
+    def _kept_ciphers(self) -> Callable[[bytes, str], AESGCM]:
+        return lru_cache(_KEPT)(self._own_cipher)
+
+    def _place(self, name: str) -> str:
+        # AES-SIV without a nonce (RFC 5297, section 3) makes the same of the same name, so it works as
+        # a keyed hash; unlike a hash it can be undone, which `keys` needs.
         return AESSIV(self.ring.names).encrypt(bytes.fromhex(name), self._names_place).hex()
 
     def name(self, place: str) -> str | None:
@@ -136,7 +148,7 @@ class Sealer:
             raise _tampered(found) from None
         return Content(data[_TIMES.size :], *_TIMES.unpack_from(data))
 
-    def _cipher(self, key: bytes, name: str) -> AESGCM:
+    def _own_cipher(self, key: bytes, name: str) -> AESGCM:
         return AESGCM(hmac.digest(key, self._bound(name), hashlib.sha256))
 
     def _bound(self, name: str) -> bytes:

@@ -67,8 +67,11 @@ class FolderWatch:
         records = str(self._folder.records)
         while not self._ended.is_set():
             names = notes.wait()
-            for name in self._waiters.names() if names is None else names:
-                self._waiters.wake(name, _version(records, name))
+            if names is None:
+                self._waiters.miss()
+                names = set(self._waiters.names())
+            for name in names:
+                self._waiters.hear(name, _version(records, name))
         notes.close()
 
 

@@ -150,7 +150,7 @@ class PlainFileStore(TokenStore):
 
         Cancellation leaves nothing behind.
         """
-        version = self._run(self._watched_version, checked(name))
+        version = partial(self._run, self._watched_version, checked(name))
         return await self._waiters.follow(name, since, ring, version)
 
     async def keys(self) -> AsyncIterator[str]:

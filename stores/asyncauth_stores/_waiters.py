@@ -48,6 +48,7 @@ class Waiters:
         self._lock = threading.Lock()
         # In the order of their coming, which is also that of their waking.
         self._waiting: dict[str, Few[Waiter]] = {}
+        self._heard: dict[str, str] = {}
 
     def add(self, name: str, since: str, ring: Callable[[], object]) -> Waiter:
         """Have `ring` called at a change; add it before comparing with what is stored."""
@@ -57,12 +58,14 @@ class Waiters:
         return waiter
 
     async def follow(
-        self, name: str, since: str, ring: Callable[[], object], version: Awaitable[str]
+        self, name: str, since: str, ring: Callable[[], object], version: Callable[[], Awaitable[str]]
     ) -> Waiter:
         """Have `ring` called at a change, or now if what is stored is another `version` already."""
         waiter = self.add(name, since, ring)
+        with self._lock:
+            heard = self._heard.pop(name, None)
         try:
-            stands = await version == since
+            stands = heard == since or await version() == since
         except BaseException:
             waiter()
             raise
@@ -103,6 +106,21 @@ class Waiters:
             waiters = [waiter for waiter in self._of(name) if waiter.since != version]
         for waiter in waiters:
             waiter.wake()
+
+    def hear(self, name: str, version: str) -> None:
+        """Wake as `wake` does, for one who hears of every change: who comes back need not compare.
+
+        Kept only until they do, or another change comes: most names that one hears of are others'.
+        """
+        with self._lock:
+            if name in self._waiting or name in self._heard:
+                self._heard[name] = version
+        self.wake(name, version)
+
+    def miss(self) -> None:
+        """Forget what was heard: there may have been changes of which nobody heard."""
+        with self._lock:
+            self._heard.clear()
 
     def wake_all(self) -> None:
         """Wake everybody, whatever they wait for."""

@@ -5,6 +5,7 @@ import secrets
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn, Self, final
 
 import attrs
@@ -142,7 +143,7 @@ class MemoryTokenStore(TokenStore):
 
     async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
         """Have `ring` called once the version differs from `since`; what is returned ends that."""
-        return await self._waiters.follow(name, since, ring, self._version(name))
+        return await self._waiters.follow(name, since, ring, partial(self._version, name))
 
     async def _version(self, name: str) -> str:
         return (await self.read(name)).version

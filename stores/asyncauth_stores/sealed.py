@@ -232,6 +232,9 @@ class SealedTokenStore(TokenStore):
         ring = await self._keys.get()
         if self._sealer is None:
             self._unmarked = await self._checked_mark(Sealer(ring, self.namespace))
+        return self._sealer_with(ring)
+
+    def _sealer_with(self, ring: KeyRing) -> Sealer:
         if self._sealer is None or self._sealer.ring is not ring:
             self._sealer = Sealer(ring, self.namespace)
         return self._sealer
@@ -247,7 +250,7 @@ class SealedTokenStore(TokenStore):
 
     async def _sealing(self) -> Sealer:
         """Return what seals: with the newest ring, in a namespace that bears its mark."""
-        sealer = Sealer(await self._keys.fresh(), self.namespace)
+        sealer = self._sealer_with(await self._keys.fresh())
         await self._mark(sealer)
         return sealer
 
