@@ -50,6 +50,7 @@ class Rest:
         slot: The RAM copy of the key.
         state: What it does.
         rung: Whether it rang since somebody saw to it.
+        vain: Whether the last ring was for nothing: one may be, from a message that came late.
         last: What had been seen when the following began.
         since: The version that is to change.
         due: When there is a look in any case.
@@ -62,6 +63,7 @@ class Rest:
     slot: Slot
     state: State = State.FOLLOWING
     rung: bool = False
+    vain: bool = False
     last: Sighting | None = None
     due: float = inf
     visit: "Visit | None" = None
@@ -212,8 +214,8 @@ class Resting:
         # One that is waiting for this change looks now too, and both get one answer; after one that wrote,
         # or has ended, there is nothing to see but that.
         last = ledger.last(slot.name)
-        is_news = last is before or (slot.flight is not None and not (last is not None and last.is_own))
-        if not (rest.unreadable or is_news):
+        over = last is not None and last is not before and (last.is_own or slot.flight is None)
+        if over and not rest.unreadable:
             return False
         try:
             found = (await ledger.look(slot.name)).version
@@ -225,16 +227,16 @@ class Resting:
             rest.unreadable = found
         now = self.means.clock.monotonic()
         seen_at = -inf if before is None else before.seen_at
-        if found == since and now < min(rest.due, max(seen_at, rest.unread_since) + _AWAY):
+        if rest.vain and found == since and now < min(rest.due, max(seen_at, rest.unread_since) + _AWAY):
             return True
         rest.unread_since = now if rest.unreadable else -inf
         return False
 
     async def _settle(self, rest: Rest) -> None:
         """Take over what was seen last, and follow the record from there."""
-        means, slot = self.means, rest.slot
-        rest.rung = False
+        means, slot, before = self.means, rest.slot, rest.since
         rest.last = means.ledger.last(slot.name)
+        rest.vain, rest.rung = rest.rung and rest.since == before, False
         if rest.last is not None:
             await observe(means, slot, rest.last)
         audited = slot.entry is not None and slot.entry.one_time

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncauth import TokenManager, open_store
+from asyncauth import Token, TokenManager, open_store
 from asyncauth._resting import _AT_ONCE
 from asyncauth.abc import Snapshot, TokenStore
 from asyncauth.testing import FaultyTokenStore, ManualClock, settle
@@ -152,6 +152,15 @@ async def test_a_store_that_rings_for_nothing_is_asked_once_a_second(bells: Bell
     bells.calls.clear()
     await bells.clock.advance(10)
     assert 5 <= bells.calls["read"] <= 22
+
+
+async def test_after_one_ring_for_nothing_a_record_is_followed_at_once(bells: Bells) -> None:
+    manager = await in_use(bells, 1)
+    await manager.put(schemes(1)[0], Token(access_token="another"))
+    for is_followed in (True, True, False):  # a change, a message that came late, and a store that is broken
+        bells.break_down()
+        await settle()
+        assert bool(bells.rings) is is_followed
 
 
 async def test_an_unreadable_record_that_rings_for_nothing_is_read_a_few_times_a_second(bells: Bells) -> None:
