@@ -13,6 +13,7 @@ from asyncauth_stores import _file_watch
 from asyncauth_stores._file_folder import Folder
 from asyncauth_stores._file_format import Record
 from asyncauth_stores._files import PlainFileStore
+from asyncauth_stores._waiters import Standing
 
 pytestmark = pytest.mark.slow
 _COUNT = 10_000
@@ -28,7 +29,8 @@ def fill(folder: Path, count: int, expires: int = 0) -> None:
     opened = Folder(folder, "asyncauth")
     opened.open()
     for number in range(count):
-        opened.record(name_of(number)).write_bytes(Record(bytes(1500), f"{number:032x}", expires).pack())
+        version = f"{number:032x}"
+        opened.record(name_of(number)).write_bytes(Record(bytes(1500), version, version, expires).pack())
 
 
 async def test_ten_thousand_records_are_listed_in_a_moment_and_one_is_read_as_if_alone(
@@ -50,13 +52,13 @@ async def test_one_change_among_thousands_that_are_waited_for_costs_one_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[str] = []
-    real = _file_watch._version
+    real = _file_watch._standing
 
-    def counted(records: str, name: str) -> str:
+    def counted(records: str, name: str) -> Standing:
         looked.append(name)
         return real(records, name)
 
-    monkeypatch.setattr(_file_watch, "_version", counted)
+    monkeypatch.setattr(_file_watch, "_standing", counted)
     await asyncio.to_thread(fill, tmp_path / "tokens", _COUNT)
     async with PlainFileStore(tmp_path / "tokens") as store, PlainFileStore(tmp_path / "tokens") as writer:
         waits = [

@@ -18,8 +18,9 @@ from asyncauth.abc import Liveness
 from asyncauth.testing import ManualClock
 from asyncauth.testing._promise import listed
 from asyncauth_stores import _file_disk, _file_folder, _file_hold
-from asyncauth_stores._file_format import GLANCE, Record, glance
+from asyncauth_stores._file_format import GLANCE, Record, glance, has_run_out
 from asyncauth_stores._files import PlainFileStore
+from asyncauth_stores._waiters import Standing
 from file_samples import NAME, NOTHING, put, record_of, watched
 
 
@@ -41,18 +42,20 @@ def made(folder: Path) -> Path:
 @given(
     value=st.binary(max_size=300),
     version=st.from_regex(r"[0-9a-f]{32}", fullmatch=True),
-    expires=st.integers(0),
+    told=st.from_regex(r"[0-9a-f]{32}", fullmatch=True),
+    expires=st.integers(0, 10**15),
 )
-def test_a_record_comes_back_from_its_bytes(value: bytes, version: str, expires: int) -> None:
-    record = Record(value, version, expires)
+def test_a_record_comes_back_from_its_bytes(value: bytes, version: str, told: str, expires: int) -> None:
+    record = Record(value, version, told, expires)
     data = record.pack()
     assert Record.unpack(data) == record
-    assert glance(data[:GLANCE]) == version
+    assert glance(data[:GLANCE]) == Standing(version, told)
+    assert has_run_out(data[:GLANCE], expires) is bool(expires)
 
 
 @given(value=st.binary(min_size=1, max_size=50), data=st.data())
 def test_a_record_that_was_cut_or_changed_is_noticed(value: bytes, data: st.DataObject) -> None:
-    whole = Record(value, "0" * 32, 7).pack()
+    whole = Record(value, "0" * 32, "1" * 32, 7).pack()
     place = data.draw(st.integers(0, len(whole) - 1))
     cut, changed = whole[:place], bytearray(whole)
     changed[place] ^= data.draw(st.integers(1, 255))
@@ -62,7 +65,7 @@ def test_a_record_that_was_cut_or_changed_is_noticed(value: bytes, data: st.Data
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"", b"{}", b"asyncauth-record 1 ", b"asyncauth-record 2 x 0 y\nsecret", bytes(500)]
+    "garbage", [b"", b"{}", b"asyncauth-record 2 ", b"asyncauth-record 3 x 0 y\nsecret", bytes(500)]
 )
 async def test_garbage_is_an_error_until_something_is_put_in_its_place(folder: Path, garbage: bytes) -> None:
     async with PlainFileStore(folder) as store, PlainFileStore(folder) as other:
@@ -82,7 +85,7 @@ async def test_garbage_is_an_error_until_something_is_put_in_its_place(folder: P
 
 
 async def test_a_record_of_a_newer_version_is_named_as_such_and_stays(folder: Path) -> None:
-    newer = b"asyncauth-record 2 7 whatever comes then\nsecret"
+    newer = b"asyncauth-record 3 7 whatever comes then\nsecret"
     async with PlainFileStore(folder) as store:
         old = await put(store)
         record_of(folder).write_bytes(newer)

@@ -105,6 +105,23 @@ async def test_a_change_within_one_tick_of_the_folders_stamp_is_noticed(
             await wait
 
 
+async def test_a_write_that_nobody_is_to_hear_of_wakes_nobody_and_the_next_one_does(folder: Path) -> None:
+    async with PlainFileStore(folder) as reader, PlainFileStore(folder) as writer:
+        stored = await put(writer)
+        before = asyncio.create_task(reader.changed(NAME, stored.version, 60))
+        await watched()
+        lease = await writer.write(NAME, b"a lease", stored, wake=False)
+        between = asyncio.create_task(reader.changed(NAME, lease.version, 60))
+        await asyncio.sleep(0.1)
+        assert not before.done()
+        assert not between.done()
+        told = await writer.write(NAME, b"a token", lease)
+        await writer.write(NAME, b"another lease", told, wake=False)  # perhaps before anybody looked
+        async with asyncio.timeout(5):
+            await before
+            await between
+
+
 def test_two_loops_in_two_threads_share_one_store(folder: Path) -> None:
     store = PlainFileStore(folder)
     failures: list[BaseException] = []

@@ -69,13 +69,9 @@ class Sealer:
     place: Callable[[str], str] = attrs.field(init=False, repr=False)
     _cipher: Callable[[bytes, str], AESGCM] = attrs.field(init=False, repr=False)
 
-    @place.default
-    def _kept_places(self) -> Callable[[str], str]:
-        return lru_cache(_KEPT)(self._place)
-
-    @_cipher.default
-    def _kept_ciphers(self) -> Callable[[bytes, str], AESGCM]:
-        return lru_cache(_KEPT)(self._own_cipher)
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "place", lru_cache(_KEPT)(self._place))
+        object.__setattr__(self, "_cipher", lru_cache(_KEPT)(self._own_cipher))
 
     def _place(self, name: str) -> str:
         # AES-SIV without a nonce (RFC 5297, section 3) makes the same of the same name, so it works as

@@ -5,11 +5,13 @@ from typing import final
 
 import attrs
 
-_MAGIC = b"asyncauth-record"
-_FORMAT = b"1"
+from asyncauth_stores._waiters import Standing
 
-GLANCE = 128
-"""So many bytes from the start of a file hold its version, and when it runs out."""
+_MAGIC = b"asyncauth-record"
+_FORMAT = b"2"  # 1 was never released; it did not say what was told of
+
+GLANCE = 192
+"""So many bytes from the start of a file hold all that stands before the value."""
 
 
 @final
@@ -20,17 +22,18 @@ class Record:
     Attributes:
         value: The opaque bytes.
         version: 32 hexadecimal digits, drawn for this write.
+        told: See `Standing`.
         expires: When the value may be dropped, in milliseconds since 1970; 0 for never.
     """
 
     value: bytes = attrs.field(repr=False)
     version: str
+    told: str
     expires: int = 0
 
     def pack(self) -> bytes:
         """Return the file's bytes."""
-        words = (_MAGIC, _FORMAT, self.version.encode(), str(self.expires).encode())
-        return b" ".join((*words, self._digest())) + b"\n" + self.value
+        return b" ".join((_MAGIC, _FORMAT, self._words(), self._digest())) + b"\n" + self.value
 
     @classmethod
     def unpack(cls, data: bytes) -> "Record":
@@ -54,8 +57,10 @@ class Record:
 
     def _digest(self) -> bytes:
         # Against accidents only: a record is guarded against people by being sealed.
-        written = f"{self.version} {self.expires} ".encode()
-        return hashlib.blake2b(written + self.value, digest_size=16).hexdigest().encode()
+        return hashlib.blake2b(self._words() + b" " + self.value, digest_size=16).hexdigest().encode()
+
+    def _words(self) -> bytes:
+        return f"{self.version} {self.told} {self.expires}".encode()
 
     def matches(self, digest: bytes) -> bool:
         """Tell whether this is the record that the digest was made of."""
@@ -64,8 +69,8 @@ class Record:
 
 def _record(words: list[bytes], value: bytes) -> Record | None:
     try:
-        version, expires, digest = words
-        record = Record(value, version.decode("ascii"), int(expires))
+        version, told, expires, digest = words
+        record = Record(value, version.decode("ascii"), told.decode("ascii"), int(expires))
     except ValueError:
         return None
     return record if record.matches(digest) else None
@@ -76,19 +81,19 @@ def version_of(data: bytes) -> str:
     return "unreadable-" + hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def glance(start: bytes) -> str:
-    """Return the version that the first `GLANCE` bytes of a file name; empty if they name none."""
-    words = _known_words(start)
-    return words[0].decode("ascii", "replace") if words else ""
-
-
-def has_run_out(start: bytes, now: int) -> bool:
-    """Tell whether the first `GLANCE` bytes of a file say that its value may be dropped by now.
+def glance(start: bytes) -> Standing | None:
+    """Return how the record stands whose file begins like this; none if it does not say.
 
     Only a hint: a record that was changed by accident may say anything.
     """
+    words = [word.decode("ascii", "replace") for word in _known_words(start)]
+    return Standing(words[0], words[1]) if len(words) > 1 else None
+
+
+def has_run_out(start: bytes, now: int) -> bool:
+    """Tell whether the first `GLANCE` bytes of a file say that its value may be dropped by now: a hint."""
     words = _known_words(start)
-    return len(words) > 1 and words[1].isdigit() and 0 < int(words[1]) <= now
+    return len(words) > 2 and words[2].isdigit() and 0 < int(words[2]) <= now  # noqa: PLR2004
 
 
 def _known_words(start: bytes) -> list[bytes]:

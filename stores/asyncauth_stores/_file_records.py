@@ -11,6 +11,7 @@ from asyncauth._errors import StoreError, UnreadableRecordError, WriteConflictEr
 from asyncauth.abc import Snapshot
 from asyncauth_stores._file_folder import Folder
 from asyncauth_stores._file_format import Record, has_run_out, version_of
+from asyncauth_stores._waiters import Standing
 
 
 @final
@@ -33,24 +34,19 @@ class Records:
             UnreadableRecordError: The file is no whole record, or no file.
             InsecureStoreError: It is another user's.
         """
-        data = b""
-        try:
-            data = self._folder.read(name)
-            record = Record.unpack(data)
-        except FileNotFoundError:
-            return self._absent()
-        except ValueError as error:
-            raise self._unreadable(name, data, str(error)) from None
-        return self._snapshot(record)
+        return self._snapshot(self._record(name))
 
-    def version(self, name: str) -> str:
-        """Return the version of what is stored now, readable or not."""
+    def standing(self, name: str) -> Standing:
+        """Return how a record stands now, readable or not."""
         try:
-            return self.read(name).version
+            record = self._record(name)
         except UnreadableRecordError as error:
-            return error.snapshot.version
+            return Standing(error.snapshot.version, error.snapshot.version)
+        return Standing() if record is None else Standing(record.version, record.told)
 
-    def write(self, name: str, value: bytes | None, expected: Snapshot, keep: float | None) -> Snapshot:
+    def write(
+        self, name: str, value: bytes | None, expected: Snapshot, keep: float | None, *, wake: bool = True
+    ) -> Snapshot:
         """Replace or remove a record if it is still the expected one.
 
         Raises:
@@ -59,11 +55,13 @@ class Records:
         """
         self._folder.prepare()
         with self._folder.lock(name):
-            self._compare(name, expected)
+            found = self._compared(name, expected)
             if value is None:
                 self._folder.remove(name)
-                return self._absent()
-            record = Record(value, secrets.token_hex(16), self._expires(keep))
+                return self._snapshot(None)
+            version = secrets.token_hex(16)
+            told = version if wake or found is None else found.told
+            record = Record(value, version, told, self._expires(keep))
             self._folder.replace(name, record.pack())
             return self._snapshot(record)
 
@@ -83,35 +81,46 @@ class Records:
     def _drop(self, name: str) -> bool:
         """Remove a record that has run out, unless somebody writes it now: whether it is gone."""
         try:
-            if self.version(name):
+            if self.standing(name).version:
                 return False
             # Not told to the disk: one that is there again after a loss of power has still run out.
             with suppress(OSError, Timeout), self._folder.lock(name).acquire(timeout=0):
-                if self.version(name):
+                if self.standing(name).version:
                     return False
                 self._folder.record(name).unlink(missing_ok=True)
         except (OSError, StoreError):
             return False
         return True
 
-    def _compare(self, name: str, expected: Snapshot) -> None:
+    def _compared(self, name: str, expected: Snapshot) -> Record | None:
+        """Return the record that is stored, if it is a whole one, and the expected one."""
         try:
-            found = self.read(name)
+            record = self._record(name)
         except UnreadableRecordError as error:
             if not _same(error.snapshot, expected):
                 raise
-        else:
-            if not _same(found, expected):
-                raise WriteConflictError(found)
+            return None
+        found = self._snapshot(record)
+        if not _same(found, expected):
+            raise WriteConflictError(found)
+        return record
 
-    def _snapshot(self, record: Record) -> Snapshot:
-        now = self._now()
-        if record.expires and record.expires <= now:
-            return self._absent()
-        return Snapshot(value=record.value, version=record.version, now=now)
+    def _record(self, name: str) -> Record | None:
+        """Return what is stored and has not run out."""
+        data = b""
+        try:
+            data = self._folder.read(name)
+            record = Record.unpack(data)
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise self._unreadable(name, data, str(error)) from None
+        return None if 0 < record.expires <= self._now() else record
 
-    def _absent(self) -> Snapshot:
-        return Snapshot(value=None, version="", now=self._now())
+    def _snapshot(self, record: Record | None) -> Snapshot:
+        if record is None:
+            return Snapshot(value=None, version="", now=self._now())
+        return Snapshot(value=record.value, version=record.version, now=self._now())
 
     def _unreadable(self, name: str, data: bytes, reason: str) -> UnreadableRecordError:
         snapshot = Snapshot(value=None, version=version_of(data), now=self._now())

@@ -8,7 +8,10 @@ from asyncauth_stores._file_disk import open_plain
 from asyncauth_stores._file_folder import Folder
 from asyncauth_stores._file_format import GLANCE, glance
 from asyncauth_stores._file_notes import Notes, notes_of
-from asyncauth_stores._waiters import Waiters
+from asyncauth_stores._waiters import Standing, Waiters
+
+_UNREADABLE = Standing("unreadable", "unreadable")
+"""Who waits is woken, reads, and gets the error with its advice."""
 
 
 @final
@@ -71,18 +74,18 @@ class FolderWatch:
                 self._waiters.miss()
                 names = set(self._waiters.names())
             for name in names:
-                self._waiters.hear(name, _version(records, name))
+                self._waiters.hear(name, _standing(records, name))
         notes.close()
 
 
-def _version(records: str, name: str) -> str:
+def _standing(records: str, name: str) -> Standing:
     try:
         handle = open_plain(f"{records}{os.sep}{name}")
     except FileNotFoundError:
-        return ""
+        return Standing()
     except (OSError, ValueError):
-        return "unreadable"  # Who waits is woken, reads, and gets the error with its advice.
+        return _UNREADABLE
     try:
-        return glance(os.read(handle, GLANCE)) or "unreadable"
+        return glance(os.read(handle, GLANCE)) or _UNREADABLE
     finally:
         os.close(handle)

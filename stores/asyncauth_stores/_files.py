@@ -5,7 +5,7 @@ import os
 import warnings
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import ParamSpec, TypeVar, final
 
@@ -17,7 +17,7 @@ from asyncauth_stores._file_hold import Mark, liveness
 from asyncauth_stores._file_records import Records
 from asyncauth_stores._file_watch import FolderWatch
 from asyncauth_stores._forks import renew_in_children
-from asyncauth_stores._waiters import Waiters
+from asyncauth_stores._waiters import Standing, Waiters, wait
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -121,7 +121,7 @@ class PlainFileStore(TokenStore):
             UnreadableRecordError: What is stored is no whole record, and not the one expected.
         """
         del replicated
-        written = await self._run(self._records.write, checked(name), value, expected, keep)
+        written = await self._run(self._records.write, checked(name), value, expected, keep, wake=wake)
         if wake:
             self._waiters.wake(name, written.version)
         return written
@@ -135,11 +135,7 @@ class PlainFileStore(TokenStore):
 
         Cancellation leaves nothing behind.
         """
-        checked(name)
-        with suppress(TimeoutError), self._waiters.waiting(name, since) as woken:
-            async with self._clock.timeout(timeout):
-                if await self._run(self._watched_version, name) == since:
-                    await woken.wait()
+        await wait(partial(self.follow, name, since), self._clock.timeout(timeout))
 
     async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
         """Have `ring` called once the version differs from `since`; what is returned ends that.
@@ -150,8 +146,8 @@ class PlainFileStore(TokenStore):
 
         Cancellation leaves nothing behind.
         """
-        version = partial(self._run, self._watched_version, checked(name))
-        return await self._waiters.follow(name, since, ring, version)
+        checked(name)
+        return await self._waiters.follow(name, since, ring, lambda: self._run(self._watched, name))
 
     async def keys(self) -> AsyncIterator[str]:
         """Iterate over the names of all records; those that have run out are removed instead.
@@ -214,9 +210,9 @@ class PlainFileStore(TokenStore):
             self._opened = True
         return work()
 
-    def _watched_version(self, name: str) -> str:
+    def _watched(self, name: str) -> Standing:
         self._watch.start()
-        return self._records.version(name)
+        return self._records.standing(name)
 
     def _mark(self, name: str, attempt: str) -> Mark:
         self._folder.prepare()

@@ -23,11 +23,11 @@ from asyncauth._errors import (
 from asyncauth._loop_end import LoopEnd
 from asyncauth.abc import Snapshot, TokenStore
 from asyncauth_stores._forks import renew_in_children
-from asyncauth_stores._redis_follower import wait
 from asyncauth_stores._redis_link import Link, checked_client, link_over, link_to, place_of
 from asyncauth_stores._redis_script import READ, WRITE
 from asyncauth_stores._redis_server import FirstLook
 from asyncauth_stores._redis_url import Target, target_of
+from asyncauth_stores._waiters import wait
 
 _VERSION_SIZE = 32
 _CLOSE = 2.0
@@ -182,7 +182,7 @@ class PlainRedisStore(TokenStore):
         Raises:
             StoreUnavailableError: The server cannot be reached, or refuses.
         """
-        await wait(partial(self.follow, name, since), timeout)
+        await wait(partial(self.follow, name, since), asyncio.timeout(timeout))
 
     async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
         """Have `ring` called once the version may differ. Cancellation leaves nothing behind.

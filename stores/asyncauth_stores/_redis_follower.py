@@ -1,8 +1,7 @@
 """What is known of one channel of a server, and those who follow it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Final, final
 
 import attrs
@@ -120,20 +119,6 @@ class Follower:
     def __call__(self) -> None:
         self._ring = None
         self.channel.leave(self)
-
-
-async def wait(
-    follow: Callable[[Callable[[], object]], Awaitable[Callable[[], object]]], timeout: float
-) -> None:
-    """Wait for a ring, at most so many seconds."""
-    rung = asyncio.Event()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(timeout):
-            end = await follow(rung.set)
-            try:
-                await rung.wait()
-            finally:
-                end()
 
 
 async def within(seconds: float | None, event: asyncio.Event) -> bool:

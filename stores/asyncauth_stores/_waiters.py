@@ -2,8 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import final
 
 import attrs
@@ -12,9 +12,28 @@ from asyncauth_stores._few import Few, each, few
 
 
 @final
+@attrs.frozen
+class Standing:
+    """How a record stands, for those who wait for a change.
+
+    Attributes:
+        version: Of what is stored; empty if nothing is.
+        told: The version of the last write that they are to hear of. Others, such as a lease, keep it.
+    """
+
+    version: str = ""
+    told: str = ""
+
+
+@final
 @attrs.define(eq=False, weakref_slot=False)
 class Waiter:
-    """One who waits. Called, it waits no more: what `TokenStore.follow` returns."""
+    """One who waits. Called, it waits no more: what `TokenStore.follow` returns.
+
+    Attributes:
+        name: Whose change it waits for.
+        since: What was told of last, as far as it knows; before that was looked up, a version.
+    """
 
     _waiters: "Waiters"
     name: str
@@ -42,13 +61,13 @@ class Waiter:
 
 @final
 class Waiters:
-    """Who waits for which name to leave which version. Every method may be called from any thread."""
+    """Who waits for a change of which name. Every method may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         # In the order of their coming, which is also that of their waking.
         self._waiting: dict[str, Few[Waiter]] = {}
-        self._heard: dict[str, str] = {}
+        self._heard: dict[str, Standing] = {}
 
     def add(self, name: str, since: str, ring: Callable[[], object]) -> Waiter:
         """Have `ring` called at a change; add it before comparing with what is stored."""
@@ -58,30 +77,26 @@ class Waiters:
         return waiter
 
     async def follow(
-        self, name: str, since: str, ring: Callable[[], object], version: Callable[[], Awaitable[str]]
+        self,
+        name: str,
+        since: str,
+        ring: Callable[[], object],
+        standing: Callable[[], Awaitable[Standing]],
     ) -> Waiter:
-        """Have `ring` called at a change, or now if what is stored is another `version` already."""
+        """Have `ring` called at a change, or now if what is stored is another version already."""
         waiter = self.add(name, since, ring)
         with self._lock:
             heard = self._heard.pop(name, None)
         try:
-            stands = heard == since or await version() == since
+            found = heard if heard is not None and heard.version == since else await standing()
         except BaseException:
             waiter()
             raise
-        if not stands:
+        if found.version == since:
+            waiter.since = since if found.told == since else found.told  # one string is enough
+        else:
             waiter.wake()
         return waiter
-
-    @contextmanager
-    def waiting(self, name: str, since: str) -> Iterator[asyncio.Event]:
-        """Be woken while the context lasts; enter it before comparing with what is stored."""
-        woken = asyncio.Event()
-        waiter = self.add(name, since, woken.set)
-        try:
-            yield woken
-        finally:
-            waiter()
 
     def remove(self, waiter: Waiter) -> None:
         """Forget one, if it is there."""
@@ -100,22 +115,27 @@ class Waiters:
         with self._lock:
             return list(self._waiting)
 
-    def wake(self, name: str, version: str) -> None:
-        """Wake those who wait for the name to leave another version than this."""
+    def wake(self, name: str, told: str) -> None:
+        """Wake those who wait for the name, and have not been told of this version."""
         with self._lock:
-            waiters = [waiter for waiter in self._of(name) if waiter.since != version]
+            waiters = self._uninformed(name, told)
         for waiter in waiters:
             waiter.wake()
 
-    def hear(self, name: str, version: str) -> None:
+    def hear(self, name: str, standing: Standing) -> None:
         """Wake as `wake` does, for one who hears of every change: who comes back need not compare.
 
         Kept only until they do, or another change comes: most names that one hears of are others'.
         """
         with self._lock:
-            if name in self._waiting or name in self._heard:
-                self._heard[name] = version
-        self.wake(name, version)
+            waiters = self._uninformed(name, standing.told)
+            if waiters or name in self._heard:
+                self._heard[name] = standing
+        for waiter in waiters:
+            waiter.wake()
+
+    def _uninformed(self, name: str, told: str) -> list[Waiter]:
+        return [waiter for waiter in self._of(name) if waiter.since != told]
 
     def miss(self) -> None:
         """Forget what was heard: there may have been changes of which nobody heard."""
@@ -128,3 +148,18 @@ class Waiters:
             waiters = [waiter for some in self._waiting.values() for waiter in each(some)]
         for waiter in waiters:
             waiter.wake()
+
+
+async def wait(
+    follow: Callable[[Callable[[], object]], Awaitable[Callable[[], object]]],
+    bound: AbstractAsyncContextManager[object],
+) -> None:
+    """Wait for a ring, within a time-out."""
+    rung = asyncio.Event()
+    with suppress(TimeoutError):
+        async with bound:
+            end = await follow(rung.set)
+            try:
+                await rung.wait()
+            finally:
+                end()

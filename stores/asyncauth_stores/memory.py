@@ -4,7 +4,6 @@ import logging
 import secrets
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn, Self, final
 
@@ -15,7 +14,7 @@ from asyncauth._errors import ConfigurationError, WriteConflictError
 from asyncauth._open import made, taken_options
 from asyncauth.abc import Snapshot, TokenStore
 from asyncauth_stores._forks import renew_in_children
-from asyncauth_stores._waiters import Waiters
+from asyncauth_stores._waiters import Standing, Waiters, wait
 
 _log = logging.getLogger("asyncauth.stores.memory")
 _ADVICE = "share them through open_store('file:///...') or open_store('redis://...')"
@@ -136,17 +135,15 @@ class MemoryTokenStore(TokenStore):
 
         Cancellation leaves nothing behind.
         """
-        with suppress(TimeoutError), self._waiters.waiting(name, since) as woken:
-            async with self._clock.timeout(timeout):
-                if (await self.read(name)).version == since:
-                    await woken.wait()
+        await wait(partial(self.follow, name, since), self._clock.timeout(timeout))
 
     async def follow(self, name: str, since: str, ring: Callable[[], object]) -> Callable[[], object]:
         """Have `ring` called once the version differs from `since`; what is returned ends that."""
-        return await self._waiters.follow(name, since, ring, partial(self._version, name))
+        return await self._waiters.follow(name, since, ring, partial(self._standing, name))
 
-    async def _version(self, name: str) -> str:
-        return (await self.read(name)).version
+    async def _standing(self, name: str) -> Standing:
+        version = (await self.read(name)).version
+        return Standing(version, version)
 
     async def keys(self) -> AsyncIterator[str]:
         """Iterate over the names of all records that have not run out."""
