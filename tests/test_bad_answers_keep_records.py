@@ -15,6 +15,8 @@ from asyncauth_stores.memory import MemoryTokenStore
 from vendor_jobs import CASES, scheme_of
 from worlds import Fleet, text_of
 
+pytestmark = pytest.mark.slow
+
 JSON = {"Content-Type": "application/json"}
 MARK = "what-the-vendor-keeps-secret"
 OLD = Token(access_token="old-access", refresh_token="old-refresh", expires_in=60)

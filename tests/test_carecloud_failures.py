@@ -17,6 +17,8 @@ from asyncauth.testing.emulators import Answer, CareCloudUser, Cut, Fault, html_
 from carecloud_fleet import CareFleet, a_care_fleet
 from carecloud_samples import JOHN
 
+pytestmark = pytest.mark.slow
+
 CLOSED = Answer(
     403,
     json.dumps({"error": {"type": "interface_not_allowed_exception"}}).encode(),

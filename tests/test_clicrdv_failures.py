@@ -17,6 +17,8 @@ from asyncauth.testing import ManualClock
 from asyncauth.testing.emulators import Answer, Cut, Fault, html_page
 from clicrdv_world import FOREIGN, GROUPS, ClicWorld, a_clicrdv, ask
 
+pytestmark = pytest.mark.slow
+
 JSON = {"Content-Type": "application/json"}
 OLD = Token(cookies={"_session_id": "old-session"}, idle_timeout=3600)
 WHICH = "check e-mail and password of this pro, and the API key: ClicRDV does not say which"

@@ -74,14 +74,14 @@ def open_shelf(kind: type[ShelfStore] = ShelfStore) -> StoreFactory:
     return open_handle
 
 
-PLACES: Sequence[Callable[[Path], StoreFactory]] = (
-    lambda _: MemoryPlace(),
-    lambda folder: FilePlace(folder / "store"),
-    lambda _: open_shelf(),
+PLACES = (
+    pytest.param(lambda _: MemoryPlace(), id="memory"),
+    pytest.param(lambda folder: FilePlace(folder / "store"), id="file", marks=pytest.mark.slow),
+    pytest.param(lambda _: open_shelf(), id="third-party", marks=pytest.mark.slow),
 )
 
 
-@pytest.mark.parametrize("place", PLACES, ids=["memory", "file", "third-party"])
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("check", STORE_CHECKS, ids=name_of)
 async def test_the_stores_keep_every_promise(
     check: StoreCheck, place: Callable[[Path], StoreFactory], tmp_path: Path

@@ -19,6 +19,8 @@ from cronofy_samples import of_vendor
 from cronofy_world import EVERYTHING, World, a_world
 from worlds import text_of
 
+pytestmark = pytest.mark.slow
+
 MANY = 40
 
 
@@ -33,7 +35,6 @@ async def status_of(session: AuthSession, path: str) -> int:
         return response.status
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("rotate", ["always", "never", "sometimes"])
 @pytest.mark.parametrize("old_access", ["valid_until_exp", "killed"])
 async def test_many_callers_of_many_workers_renew_once_per_expiry(rotate: str, old_access: str) -> None:

@@ -46,6 +46,7 @@ def _timeless(snapshot: Snapshot) -> Snapshot:
     return attrs.evolve(snapshot, now=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
 async def test_without_faults_it_keeps_every_promise(check: StoreCheck) -> None:
     places: dict[str, FaultyTokenStore] = {}

@@ -268,6 +268,7 @@ async def test_drafts_of_killed_writers_are_swept_but_not_those_of_living_ones(f
     assert list(temporary.iterdir()) == [living]
 
 
+@pytest.mark.slow
 async def test_a_thousand_records_share_the_lock_files_of_a_few(folder: Path) -> None:
     async with PlainFileStore(folder) as store, asyncio.TaskGroup() as group:
         for _ in range(400):

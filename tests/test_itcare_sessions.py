@@ -13,6 +13,8 @@ from flow_driver import drive, reply
 from itcare_world import FORM, an_itcare
 from worlds import text_of
 
+pytestmark = pytest.mark.slow
+
 both = pytest.mark.parametrize("profile", ["kc11", "kc21"])
 each_way = pytest.mark.parametrize("renew_with", ["login", "refresh_token", "documented"])
 

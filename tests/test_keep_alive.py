@@ -100,6 +100,7 @@ async def test_a_probe_that_fails_is_not_repeated_at_once(crew: Crew) -> None:
     assert mates[0].scheme.calls == 1
 
 
+@pytest.mark.slow
 async def test_while_the_store_is_away_a_worker_keeps_it_alive_alone_and_asks_in_no_loop(crew: Crew) -> None:
     (mate,) = await everybody(crew, 1)
     mate.store.away = True

@@ -10,6 +10,7 @@ from asyncauth.testing.emulators import Answer
 from worlds import Fleet, a_held_renewal, handle_of, text_of, worker_of
 
 
+@pytest.mark.slow
 async def test_a_token_at_hand_serves_while_the_store_is_away(fleet: Fleet) -> None:
     manager, scheme = fleet.manager(), fleet.user()
     await manager.put(scheme, fleet.vendor.authorize("ada"))
@@ -20,6 +21,7 @@ async def test_a_token_at_hand_serves_while_the_store_is_away(fleet: Fleet) -> N
         assert await manager.token(scheme) == token
 
 
+@pytest.mark.slow
 async def test_what_a_login_replaces_is_renewed_alone_and_stored_when_the_store_is_back(fleet: Fleet) -> None:
     manager, other, scheme = fleet.manager(), fleet.manager(), fleet.service()
     await manager.token(scheme)
@@ -45,6 +47,7 @@ async def test_a_cold_start_without_a_store_works_where_a_login_is_cheap(fleet: 
     assert fleet.vendor.stats.token_calls == 1
 
 
+@pytest.mark.slow
 async def test_what_is_stored_meanwhile_wins_over_a_token_renewed_alone(fleet: Fleet) -> None:
     manager, other, scheme = fleet.manager(), fleet.manager(), fleet.service()
     await manager.token(scheme)
@@ -60,6 +63,7 @@ async def test_what_is_stored_meanwhile_wins_over_a_token_renewed_alone(fleet: F
     assert await manager.token(scheme) == await other.token(scheme) == shared
 
 
+@pytest.mark.slow
 async def test_one_time_refresh_tokens_are_not_spent_without_the_store(fleet: Fleet) -> None:
     manager, scheme = fleet.manager(), fleet.user()
     await manager.put(scheme, fleet.vendor.authorize("ada"))
@@ -144,6 +148,7 @@ async def test_a_process_that_renews_alone_stands_back_after_a_failure(fleet: Fl
     assert text_of(await manager.token(scheme))
 
 
+@pytest.mark.slow
 async def test_a_watch_goes_on_after_the_store_was_away(fleet: Fleet) -> None:
     manager, other, scheme = fleet.manager(), fleet.manager(), fleet.user()
     await manager.put(scheme, fleet.vendor.authorize("ada"))

@@ -100,6 +100,7 @@ async def test_keys_at_rest_in_memory_have_no_task_each() -> None:
     await require_no_task_for_each(MemoryTokenStore())
 
 
+@pytest.mark.slow
 async def test_keys_at_rest_in_sealed_files_have_no_task_each(tmp_path: Path) -> None:
     async with open_store(f"file://{tmp_path}", key=KeyRing.generate().dump()) as store:
         await require_no_task_for_each(store)

@@ -115,6 +115,7 @@ def shown(error: AuthError | None) -> str:
     return "" if error is None else "".join([*traceback.format_exception(error), repr(error)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "text/html", ""])
 @pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES.keys())
 def test_a_success_without_a_json_object_is_unreadable(case: Case, body: bytes, kind: str) -> None:
@@ -122,6 +123,7 @@ def test_a_success_without_a_json_object_is_unreadable(case: Case, body: bytes, 
         drive(case.flow(), reply(body, headers={"Content-Type": kind}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer", [{}, {"token_type": "bearer", "expires_in": 60}, {"data": None}, {"data": []}]
 )
@@ -164,6 +166,7 @@ def test_a_refresh_token_that_is_none_is_unreadable_and_not_shown(refresh_token:
         assert MARK not in shown(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [b"", b"<html>Bad gateway</html>", b'{"error": "invalid_grant"}'])
 def test_the_status_counts_more_than_the_body_where_the_vendor_fails(case: Case, body: bytes) -> None:
     for status in (500, 502, 503, 504):

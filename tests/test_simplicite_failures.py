@@ -18,6 +18,8 @@ from asyncauth.testing.emulators._simplicite_sessions import SimpliciteProfile
 from simplicite_samples import Instance, an_instance, call
 from test_bad_answers_keep_records import assert_shows_nothing
 
+pytestmark = pytest.mark.slow
+
 PROFILES: list[SimpliciteProfile] = ["v3", "v5_1", "v5_2", "v6"]
 every = pytest.mark.parametrize("profile", PROFILES)
 WAYS = ["basic", "form", "query"]
@@ -105,7 +107,6 @@ PAGES: dict[str, tuple[Fault, str]] = {
 }
 
 
-@pytest.mark.slow
 @asking
 @pytest.mark.parametrize(("fault", "reason"), PAGES.values(), ids=PAGES.keys())
 async def test_what_stands_in_for_a_login_is_never_stored(

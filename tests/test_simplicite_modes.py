@@ -9,6 +9,8 @@ from asyncauth._exchange import basic_auth
 from asyncauth.testing.emulators._simplicite_sessions import SimpliciteProfile
 from simplicite_samples import Instance, an_instance, call
 
+pytestmark = pytest.mark.slow
+
 BASIC = basic_auth("svc", "svc-password")
 BACK = "http://localhost/back?a=1"
 DAY = 86_401
