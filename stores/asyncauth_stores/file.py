@@ -8,7 +8,7 @@ it.
 ```
 /var/lib/app/tokens/                 the folder that the store was given
     asyncauth/                       one for each namespace
-        records/<64 digits>          one record: a line with its version and a digest, then the sealed value
+        records/<64 digits>          one record: a line with its versions and a digest, then the sealed value
         locks/<00 to ff>             held for a millisecond while a record is compared and replaced; empty
         holds/<record>.<attempt>     held while a process renews; one that was killed is seen dead by it
         temporary/<64 digits>        the next record, until it is renamed to its place
