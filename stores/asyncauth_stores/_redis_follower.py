@@ -22,7 +22,7 @@ class Channel:
         live: Whether the server has confirmed the subscription.
         settled: Set once it is known whether the channel is live; none since then.
         rings: How often it rang.
-        heard: The version that the last message named.
+        heard: The version that the last message named, until somebody was rung for it.
         seen: The version that is stored, as far as is known; none if it may be any, since it rang.
     """
 
@@ -69,9 +69,15 @@ class Channel:
         """Tell whether this version is stored, for all that is known."""
         return self.live and self.seen == version
 
-    def told_other_than(self, version: str) -> bool:
-        """Tell whether the last message named another one: the reading is left to who is rung."""
-        return self.live and bool(self.heard) and self.heard != version
+    def told_of_another(self, version: str) -> bool:
+        """Tell once whether the last message named another version: the reading is left to who is rung.
+
+        Once, for the message may have been older than what is stored: who comes back then reads.
+        """
+        another = self.live and self.heard not in {"", version}
+        if another:
+            self.heard = ""
+        return another
 
     def share(self, version: str) -> None:
         """Keep one string, where there are two of the same version."""

@@ -132,7 +132,7 @@ class Link:
             await follower.ready()
             follower.arm(ring)
             if not follower.channel.knows(since) and (
-                follower.channel.told_other_than(since) or (await read()).version != since
+                follower.channel.told_of_another(since) or (await read()).version != since
             ):
                 follower.ring()
             follower.channel.share(since)
