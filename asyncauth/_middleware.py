@@ -84,6 +84,7 @@ class AuthMiddleware:
         # Where the last request went: a session gives the same object for the same place.
         self._at_home: URL | None = None
         self._worn: Worn | None = None
+        # By default only 401 is not fine; whoever judges otherwise says below what nothing can be wrong.
         as_usual = type(scheme).classify is AuthScheme.classify
         self._fine_below = max(scheme.fine_below, _REFUSED if as_usual else 0)
         self._missing: Callable[[Any, Token], str] = scheme.missing

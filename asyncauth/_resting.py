@@ -234,13 +234,13 @@ class Resting:
 
     async def _settle(self, rest: Rest) -> None:
         """Take over what was seen last, and follow the record from there."""
-        means, slot, before = self.means, rest.slot, rest.since
+        means, slot, before, now = self.means, rest.slot, rest.since, self.means.clock.monotonic()
         rest.last = means.ledger.last(slot.name)
-        rest.vain, rest.rung = rest.rung and rest.since == before, False
+        # A look that was due is no ring.
+        rest.vain, rest.rung = rest.rung and rest.since == before and now < rest.due, False
         if rest.last is not None:
             await observe(means, slot, rest.last)
         audited = slot.entry is not None and slot.entry.one_time
-        now = means.clock.monotonic()
         keep_alive = keep_alive_at(means, slot)
         if keep_alive <= now:
             _ = self._start(self._probe(rest))

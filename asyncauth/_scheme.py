@@ -97,7 +97,7 @@ class AuthScheme(Guarded, ABC):
     keep_alive: bool = False
     """Whether one of the workers is to `probe` before a token's idle limit, so that it lives on."""
     fine_below: int = 0
-    """Responses with a lower status are fine whatever they are; `classify` may not be asked of them."""
+    """Responses with a lower status are fine whatever they are, and not shown to `classify`."""
 
     @property
     @abstractmethod

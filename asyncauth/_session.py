@@ -145,10 +145,10 @@ class AuthSession:
         if self._closed:
             raise ClosedError("the session was closed: make a new one")
         try:
-            is_at_home = get_running_loop() is self._loop
+            is_own_loop = get_running_loop() is self._loop
         except RuntimeError:
-            is_at_home = True  # a request may be made before a loop runs, and awaited in it
-        if not is_at_home:
+            is_own_loop = True  # a request may be made before a loop runs, and awaited in it
+        if not is_own_loop:
             raise ConfigurationError(
                 "this session is of another event loop, or of the parent process: make one here"
             )

@@ -4,20 +4,23 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 
 import pytest
 
+from asyncauth import ClosedError
 from asyncauth.testing import ManualClock
 from asyncauth_stores import _file_watch
 from asyncauth_stores._file_folder import Folder
 from asyncauth_stores._file_format import Record
+from asyncauth_stores._file_inotify import KernelNotes
 from asyncauth_stores._file_notes import Looks
 from asyncauth_stores._file_watch import FolderWatch
 from asyncauth_stores._files import PlainFileStore
-from asyncauth_stores._waiters import Waiters
+from asyncauth_stores._waiters import Standing, Waiters
 from file_samples import NAME, put, record_of, watched, watchers
 from store_places import forget
 
@@ -120,6 +123,53 @@ async def test_a_write_that_nobody_is_to_hear_of_wakes_nobody_and_the_next_one_d
         async with asyncio.timeout(5):
             await before
             await between
+
+
+async def test_after_changes_that_nobody_heard_of_who_comes_back_compares(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf, names = False, KernelNotes._names
+
+    def lossy(notes: KernelNotes) -> set[str]:
+        found = names(notes)
+        return {""} if found and deaf else found  # as after an overflow of the kernel's queue
+
+    monkeypatch.setattr(KernelNotes, "_names", lossy)
+    async with PlainFileStore(folder) as reader, PlainFileStore(folder) as writer:
+        stored, rung = await put(writer), asyncio.Event()
+        await reader.follow(NAME, stored.version, rung.set)
+        stored = await writer.write(NAME, b"heard of", stored)
+        await asyncio.wait_for(rung.wait(), 5)
+        deaf = True
+        await writer.write(NAME, b"not heard of", stored)
+        await asyncio.sleep(0.1)
+        deaf = False
+        rung.clear()
+        await reader.follow(NAME, stored.version, rung.set)
+        await asyncio.wait_for(rung.wait(), 5)
+
+
+async def test_who_comes_back_to_a_store_that_was_closed_is_told_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standing, other = _file_watch._standing, "b2" * 32
+
+    def slow(records: str, name: str) -> Standing:
+        time.sleep(0.2 if name == other else 0)
+        return standing(records, name)
+
+    monkeypatch.setattr(_file_watch, "_standing", slow)
+    async with PlainFileStore(folder) as writer:
+        reader = PlainFileStore(folder)
+        stored, rung = await put(writer), asyncio.Event()
+        await reader.follow(NAME, stored.version, rung.set)
+        stored = await writer.write(NAME, b"heard of", stored)
+        await asyncio.wait_for(rung.wait(), 5)
+        await put(writer, name=other)
+        await asyncio.sleep(0.05)
+        await reader.aclose()
+        with pytest.raises(ClosedError):
+            await reader.changed(NAME, stored.version, 5)
 
 
 def test_two_loops_in_two_threads_share_one_store(folder: Path) -> None:

@@ -151,6 +151,21 @@ async def test_an_old_message_wakes_once_and_not_for_ever(redis_server: RedisSer
         await asyncio.wait_for(wait, 5)
 
 
+async def test_who_knows_of_a_removal_is_not_rung_for_it(redis_server: RedisServer) -> None:
+    async with PlainRedisStore(redis_server.url) as store:
+        wait = asyncio.create_task(store.changed(_NAME, "", 30))
+        await until(lambda: redis_server.channels() == 1)
+        stored = await create(store, _NAME, _SECRET)
+        await wait
+        for _ in range(10):
+            gone = await store.write(_NAME, None, stored)
+            wait = asyncio.create_task(store.changed(_NAME, gone.version, 30))
+            await asyncio.sleep(0.02)
+            assert not wait.done()
+            stored = await create(store, _NAME, _SECRET)
+            await asyncio.wait_for(wait, 5)
+
+
 async def test_waiters_are_woken_within_milliseconds(redis_server: RedisServer) -> None:
     async with PlainRedisStore(redis_server.url) as store, PlainRedisStore(redis_server.url) as writer:
         stored = await create(writer, _NAME, _SECRET)

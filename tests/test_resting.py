@@ -164,6 +164,20 @@ async def test_after_one_ring_for_nothing_a_record_is_followed_at_once(bells: Be
         assert bool(bells.rings) is is_followed
 
 
+async def test_a_look_that_was_due_is_no_ring_for_nothing(bells: Bells) -> None:
+    manager = await in_use(bells, 1)
+    await manager.put(schemes(1)[0], Token(access_token="another"))
+    bells.break_down()
+    await settle()
+    bells.calls.clear()
+    await bells.clock.advance(3599.5)
+    await bells.clock.advance(1)
+    assert bells.calls["read"] == 1
+    bells.break_down()  # a message that came late
+    await settle()
+    assert bells.rings
+
+
 async def test_an_unreadable_record_that_rings_for_nothing_is_read_a_few_times_a_second(bells: Bells) -> None:
     await in_use(bells, 1)
     [name] = bells.rings

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncauth_stores import _waiters
 from asyncauth_stores._waiters import Standing, Waiters
 
 _NAME = "0a"
@@ -125,6 +126,27 @@ def test_of_names_that_nobody_follows_nothing_is_kept() -> None:
     assert not waiters._heard
 
 
+async def test_what_was_heard_is_not_kept_for_ever_for_those_who_do_not_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_waiters, "_KEPT", 3)
+    waiters, compared = Waiters(), list[int]()
+
+    async def compare() -> Standing:
+        compared.append(len(compared))
+        return Standing("v1", "v1")
+
+    for number in range(10):
+        waiters.add(str(number), "v0", lambda: None)
+        waiters.hear(str(number), Standing("v1", "v1"))
+    await asyncio.sleep(0)
+    assert list(waiters._heard) == ["7", "8", "9"]
+    for number in range(10):
+        await waiters.follow(str(number), "v1", lambda: None, compare)
+    assert len(compared) == 7
+    assert not waiters._heard
+
+
 @pytest.mark.slow
 @given(steps=st.lists(st.sampled_from(["change", "lease", "hear", "miss", "back", "turn"]), max_size=40))
 def test_whoever_follows_an_old_version_is_rung_in_the_end(steps: list[str]) -> None:
@@ -142,6 +164,6 @@ def test_whoever_follows_an_old_version_is_rung_in_the_end(steps: list[str]) -> 
         while place._unheard:
             place.hear()
         await asyncio.sleep(0)
-        assert {waiter.since for waiter in place.waiters._of(_NAME)} <= {place.told}
+        assert {waiter.told for waiter in place.waiters._of(_NAME)} <= {place.told}
 
     asyncio.run(play())

@@ -108,9 +108,9 @@ def found(names: Sequence[str]) -> Iterator[tuple[str, Contestant]]:
 
 
 def in_turn(names: Iterable[str], number: int) -> list[str]:
-    """Return names in the order of one round: another one each time, the same in each run.
+    """Return names in the order of one round, which is drawn, and the same in each run.
 
-    Not by turns: who always comes after one that does nearly the same finds the processor's caches warm.
+    Not in rotation: who always comes after one that does nearly the same finds the processor's caches warm.
     """
     ordered = list(names)
     random.Random(number).shuffle(ordered)  # noqa: S311 - nothing secret

@@ -5,7 +5,7 @@ import hmac
 import secrets
 import struct
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import final
 
 import attrs
@@ -70,13 +70,10 @@ class Sealer:
     _cipher: Callable[[bytes, str], AESGCM] = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "place", lru_cache(_KEPT)(self._place))
-        object.__setattr__(self, "_cipher", lru_cache(_KEPT)(self._own_cipher))
-
-    def _place(self, name: str) -> str:
-        # AES-SIV without a nonce (RFC 5297, section 3) makes the same of the same name, so it works as
-        # a keyed hash; unlike a hash it can be undone, which `keys` needs.
-        return AESSIV(self.ring.names).encrypt(bytes.fromhex(name), self._names_place).hex()
+        # Not of methods: keys would live until the collector finds a cycle.
+        place, cipher = partial(_place, self.ring.names, self._names_place), partial(_cipher, self.namespace)
+        object.__setattr__(self, "place", lru_cache(_KEPT)(place))
+        object.__setattr__(self, "_cipher", lru_cache(_KEPT)(cipher))
 
     def name(self, place: str) -> str | None:
         """Return the name behind a place; none if this ring did not make it."""
@@ -117,7 +114,7 @@ class Sealer:
         # The key that it is used with is this record's own, so that is 136 years of a write a second.
         nonce = secrets.token_bytes(_NONCE)
         data = _TIMES.pack(content.written, content.drop_at) + content.value
-        return header + nonce + self._cipher(key, name).encrypt(nonce, data, self._bound(name))
+        return header + nonce + self._cipher(key, name).encrypt(nonce, data, _bound(self.namespace, name))
 
     def open(self, name: str, found: Snapshot) -> Content | None:
         """Return what a snapshot's envelope holds; none if nothing is stored.
@@ -139,21 +136,29 @@ class Sealer:
                 _place_of(found),
             )
         try:
-            data = self._cipher(key, name).decrypt(body[:_NONCE], body[_NONCE:], self._bound(name))
+            data = self._cipher(key, name).decrypt(body[:_NONCE], body[_NONCE:], _bound(self.namespace, name))
         except InvalidTag:
             raise _tampered(found) from None
         return Content(data[_TIMES.size :], *_TIMES.unpack_from(data))
 
-    def _own_cipher(self, key: bytes, name: str) -> AESGCM:
-        return AESGCM(hmac.digest(key, self._bound(name), hashlib.sha256))
-
-    def _bound(self, name: str) -> bytes:
-        parts = (bytes([_FORMAT]), self.namespace.encode(), name.encode())
-        return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-
     @property
     def _names_place(self) -> list[bytes]:
         return [b"asyncauth name", self.namespace.encode()]
+
+
+def _place(names: bytes, associated: list[bytes], name: str) -> str:
+    # AES-SIV without a nonce (RFC 5297, section 3) makes the same of the same name, so it works as
+    # a keyed hash; unlike a hash it can be undone, which `keys` needs.
+    return AESSIV(names).encrypt(bytes.fromhex(name), associated).hex()
+
+
+def _cipher(namespace: str, key: bytes, name: str) -> AESGCM:
+    return AESGCM(hmac.digest(key, _bound(namespace, name), hashlib.sha256))
+
+
+def _bound(namespace: str, name: str) -> bytes:
+    parts = (bytes([_FORMAT]), namespace.encode(), name.encode())
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
 def key_id_of(found: Snapshot) -> str | None:

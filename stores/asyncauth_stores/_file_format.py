@@ -86,14 +86,20 @@ def glance(start: bytes) -> Standing | None:
 
     Only a hint: a record that was changed by accident may say anything.
     """
-    words = [word.decode("ascii", "replace") for word in _known_words(start)]
-    return Standing(words[0], words[1]) if len(words) > 1 else None
+    match _known_words(start):
+        case [version, told, *_]:
+            return Standing(version.decode("ascii", "replace"), told.decode("ascii", "replace"))
+        case _:
+            return None
 
 
 def has_run_out(start: bytes, now: int) -> bool:
     """Tell whether the first `GLANCE` bytes of a file say that its value may be dropped by now: a hint."""
-    words = _known_words(start)
-    return len(words) > 2 and words[2].isdigit() and 0 < int(words[2]) <= now  # noqa: PLR2004
+    match _known_words(start):
+        case [_, _, expires, *_] if expires.isdigit():
+            return 0 < int(expires) <= now
+        case _:
+            return False
 
 
 def _known_words(start: bytes) -> list[bytes]:

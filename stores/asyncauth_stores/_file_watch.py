@@ -80,12 +80,16 @@ class FolderWatch:
 
 def _standing(records: str, name: str) -> Standing:
     try:
-        handle = open_plain(f"{records}{os.sep}{name}")
+        return _glance(f"{records}{os.sep}{name}") or _UNREADABLE
     except FileNotFoundError:
         return Standing()
     except (OSError, ValueError):
         return _UNREADABLE
+
+
+def _glance(path: str) -> Standing | None:
+    handle = open_plain(path)
     try:
-        return glance(os.read(handle, GLANCE)) or _UNREADABLE
+        return glance(os.read(handle, GLANCE))
     finally:
         os.close(handle)

@@ -223,4 +223,6 @@ class PlainFileStore(TokenStore):
 
     def _end(self) -> None:
         self._watch.stop()
+        self._waiters.miss()  # who comes back asks, and is told that the store was closed
         self._threads.shutdown()
+        self._waiters.wake_all()

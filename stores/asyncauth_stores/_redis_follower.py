@@ -8,6 +8,8 @@ import attrs
 
 from asyncauth_stores._few import Few, each, few
 
+_REMOVED: Final = "removed"
+"""What is published instead of a version where there is none (`lua/write.lua`)."""
 POLL: Final = 1.0
 """Seconds between looks while the channel is down (PROTOCOL.md, section 8)."""
 
@@ -74,7 +76,7 @@ class Channel:
 
         Once, for the message may have been older than what is stored: who comes back then reads.
         """
-        another = self.live and self.heard not in {"", version}
+        another = self.live and self.heard not in {"", version or _REMOVED}
         if another:
             self.heard = ""
         return another
@@ -87,7 +89,7 @@ class Channel:
     def saw(self, version: str, rings: int) -> None:
         """Remember what was stored, for an answer to a question of when there had been so many rings."""
         # A write's own message may be faster than its answer.
-        own = self.rings == rings + 1 and self.heard == version
+        own = self.rings == rings + 1 and self.heard == (version or _REMOVED)
         if self.live and (self.rings == rings or own):
             self.seen = version
             self.heard = version if own else self.heard  # one string is enough

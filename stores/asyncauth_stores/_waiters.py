@@ -10,6 +10,9 @@ import attrs
 
 from asyncauth_stores._few import Few, each, few
 
+_KEPT = 1024
+"""Names of which is kept what was heard: whoever comes back too late compares."""
+
 
 @final
 @attrs.frozen
@@ -32,12 +35,12 @@ class Waiter:
 
     Attributes:
         name: Whose change it waits for.
-        since: What was told of last, as far as it knows; before that was looked up, a version.
+        told: What was told of last, as far as it knows; until that is looked up, the version that it knows.
     """
 
     _waiters: "Waiters"
     name: str
-    since: str
+    told: str
     _ring: Callable[[], object] | None
     _loop: asyncio.AbstractEventLoop
 
@@ -93,7 +96,7 @@ class Waiters:
             waiter()
             raise
         if found.version == since:
-            waiter.since = since if found.told == since else found.told  # one string is enough
+            waiter.told = since if found.told == since else found.told  # one string is enough
         else:
             waiter.wake()
         return waiter
@@ -125,17 +128,20 @@ class Waiters:
     def hear(self, name: str, standing: Standing) -> None:
         """Wake as `wake` does, for one who hears of every change: who comes back need not compare.
 
-        Kept only until they do, or another change comes: most names that one hears of are others'.
+        Kept only until they do, and not for many: most names that one hears of are others'.
         """
         with self._lock:
             waiters = self._uninformed(name, standing.told)
             if waiters or name in self._heard:
+                self._heard.pop(name, None)
                 self._heard[name] = standing
+                if len(self._heard) > _KEPT:
+                    del self._heard[next(iter(self._heard))]
         for waiter in waiters:
             waiter.wake()
 
     def _uninformed(self, name: str, told: str) -> list[Waiter]:
-        return [waiter for waiter in self._of(name) if waiter.since != told]
+        return [waiter for waiter in self._of(name) if waiter.told != told]
 
     def miss(self) -> None:
         """Forget what was heard: there may have been changes of which nobody heard."""

@@ -235,9 +235,10 @@ class SealedTokenStore(TokenStore):
         return self._sealer_with(ring)
 
     def _sealer_with(self, ring: KeyRing) -> Sealer:
-        if self._sealer is None or self._sealer.ring is not ring:
-            self._sealer = Sealer(ring, self.namespace)
-        return self._sealer
+        sealer = self._sealer
+        if sealer is None or sealer.ring is not ring:
+            self._sealer = sealer = Sealer(ring, self.namespace)
+        return sealer  # not what another thread, with another ring, may have put there since
 
     async def _checked_mark(self, sealer: Sealer) -> Snapshot | None:
         mark = await self._inner.read(sealer.ring_place)
