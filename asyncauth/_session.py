@@ -140,7 +140,7 @@ class AuthSession:
 
     def _target(self, url: str | URL, options: "_RequestOptions") -> URL:
         """Return where a request goes, and keep the token on it."""
-        if options and "middlewares" in options:
+        if "middlewares" in options:
             options["middlewares"] = (*(options["middlewares"] or ()), self._middleware)
         if self._closed:
             raise ClosedError("the session was closed: make a new one")
