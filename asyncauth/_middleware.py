@@ -95,28 +95,27 @@ class AuthMiddleware:
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Send a request with a token; see the class."""
-        url = request.url
+        url, worn = request.url, self._worn
         if url is not self._at_home:
             if (url.scheme, url.raw_host, url.port) not in self._places:
                 return await handler(request)
             self._at_home = url
-        worn, sent_at = self._worn, 0.0
         if (
-            worn is None
-            or worn.loop is not request.loop
-            or (sent_at := worn.monotonic()) >= worn.held.calm_until
+            worn is not None
+            and worn.only is not None
+            and worn.loop is request.loop
+            and worn.monotonic() < worn.held.calm_until
         ):
-            worn = await self._choose(request)
-            sent_at = worn.monotonic()
-        if worn.is_plain:
-            for name, value in worn.headers:
-                request.headers[name] = value
+            # The way of nearly all requests: whatever is done here, each of them pays for.
+            name, value = worn.only
+            request.headers[name] = value
             response = await handler(request)
             if response.status < self._fine_below:
                 return response
             verdict = self._classify(response, worn.token)
         else:
-            response, verdict = await self._send(worn, request, handler, url, sent_at)
+            worn = await self._chosen(request)
+            response, verdict = await self._send(worn, request, handler, url, worn.monotonic())
         if verdict is _FINE:
             return response
         other = await self._other(verdict, worn, response)
@@ -135,7 +134,14 @@ class AuthMiddleware:
     def __repr__(self) -> str:
         return f"AuthMiddleware({describe(self._scheme)})"
 
-    async def _choose(self, request: aiohttp.ClientRequest) -> "Worn":
+    async def _chosen(self, request: aiohttp.ClientRequest) -> Worn:
+        """Return what to send with: the last choice, as long as nothing is to be done."""
+        worn = self._worn
+        if worn is None or worn.loop is not request.loop or worn.monotonic() >= worn.held.calm_until:
+            return await self._choose(request)
+        return worn
+
+    async def _choose(self, request: aiohttp.ClientRequest) -> Worn:
         """Find what to send with where the last choice does not do: it may start or await a renewal."""
         worker = self._manager.worker
         slot, now = worker.slot(self._scheme), worker.means.clock.monotonic()
@@ -148,7 +154,7 @@ class AuthMiddleware:
             worker.renew_early(slot, self._scheme)
         return self._wear(worker, slot, held)
 
-    def _wear(self, worker: Worker, slot: Slot, held: Held) -> "Worn":
+    def _wear(self, worker: Worker, slot: Slot, held: Held) -> Worn:
         """Make a token ready for requests, and keep that: it is done once per token."""
         worn = self._worn
         if worn is None or worn.held is not held:

@@ -44,6 +44,7 @@ class Worn:
         query: Merged into its URL.
         cookies: Sent with it.
         is_plain: Whether headers are all that there is to it: nothing to hide or to note in responses.
+        only: The one header that is all that there is to it, if that is so.
     """
 
     loop: AbstractEventLoop
@@ -56,6 +57,7 @@ class Worn:
     query: Mapping[str, str]
     cookies: Mapping[str, str]
     is_plain: bool
+    only: tuple[istr, str] | None
 
     @classmethod
     def of(cls, worker: Worker, slot: Slot, held: Held, placement: Placement, *, heads_do: bool) -> Self:
@@ -68,6 +70,8 @@ class Worn:
             placement: Where its token goes.
             heads_do: Whether no response's body has to be read.
         """
+        headers = tuple((istr(name), _Unshown(value)) for name, value in placement.headers.items())
+        is_plain = heads_do and not placement.query and not placement.cookies and held.idle_for == inf
         return cls(
             loop=get_running_loop(),
             worker=worker,
@@ -75,10 +79,11 @@ class Worn:
             monotonic=worker.means.clock.monotonic,
             held=held,
             token=held.entry.token,
-            headers=tuple((istr(name), _Unshown(value)) for name, value in placement.headers.items()),
+            headers=headers,
             query=placement.query,
             cookies=placement.cookies,
-            is_plain=heads_do and not placement.query and not placement.cookies and held.idle_for == inf,
+            is_plain=is_plain,
+            only=headers[0] if is_plain and len(headers) == 1 else None,
         )
 
     def put_on(self, request: aiohttp.ClientRequest) -> None:
