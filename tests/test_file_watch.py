@@ -111,18 +111,18 @@ async def test_a_change_within_one_tick_of_the_folders_stamp_is_noticed(
 async def test_a_write_that_nobody_is_to_hear_of_wakes_nobody_and_the_next_one_does(folder: Path) -> None:
     async with PlainFileStore(folder) as reader, PlainFileStore(folder) as writer:
         stored = await put(writer)
-        before = asyncio.create_task(reader.changed(NAME, stored.version, 60))
-        await watched()
+        before, between = asyncio.Event(), asyncio.Event()
+        await reader.follow(NAME, stored.version, before.set)
         lease = await writer.write(NAME, b"a lease", stored, wake=False)
-        between = asyncio.create_task(reader.changed(NAME, lease.version, 60))
+        await reader.follow(NAME, lease.version, between.set)
         await asyncio.sleep(0.1)
-        assert not before.done()
-        assert not between.done()
+        assert not before.is_set()
+        assert not between.is_set()
         told = await writer.write(NAME, b"a token", lease)
         await writer.write(NAME, b"another lease", told, wake=False)  # perhaps before anybody looked
         async with asyncio.timeout(5):
-            await before
-            await between
+            await before.wait()
+            await between.wait()
 
 
 async def test_after_changes_that_nobody_heard_of_who_comes_back_compares(
