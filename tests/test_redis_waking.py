@@ -12,7 +12,7 @@ from asyncauth._errors import (
     StoreUnavailableError,
     WriteConflictError,
 )
-from asyncauth.abc import Snapshot
+from asyncauth.abc import Snapshot, TokenStore
 from asyncauth.testing._promise import create, draw_name
 from asyncauth_stores import _redis_channel
 from asyncauth_stores._redis_errors import Place
@@ -24,6 +24,15 @@ pytestmark = pytest.mark.servers
 
 _NAME = "0a" * 32
 _SECRET = b"the refresh token"
+
+
+async def _told_of(server: RedisServer, store: TokenStore, writer: TokenStore) -> Snapshot:
+    """Return a record whose first message a store has heard, which stays subscribed for a while."""
+    wait = asyncio.create_task(store.changed(_NAME, "", 30))
+    await until(lambda: server.channels() == 1)
+    stored = await create(writer, _NAME, _SECRET)
+    await wait
+    return stored
 
 
 async def test_200_waiting_names_take_one_subscriber_connection(redis_server: RedisServer) -> None:
@@ -100,10 +109,7 @@ async def test_a_write_between_subscribing_and_waiting_is_not_missed(redis_serve
 
 async def test_what_was_read_while_subscribed_is_not_read_again(redis_server: RedisServer) -> None:
     async with PlainRedisStore(redis_server.url) as store, PlainRedisStore(redis_server.url) as writer:
-        wait = asyncio.create_task(store.changed(_NAME, "", 30))
-        await until(lambda: redis_server.channels() == 1)
-        stored = await create(writer, _NAME, _SECRET)
-        await wait
+        stored = await _told_of(redis_server, store, writer)
         for write in (writer.write, store.write):
             stored = await store.read(_NAME)
             before = redis_server.calls()["evalsha"]
@@ -123,10 +129,7 @@ async def test_what_was_read_while_subscribed_is_not_read_again(redis_server: Re
 
 async def test_a_change_that_was_heard_of_before_the_wait_is_looked_at(redis_server: RedisServer) -> None:
     async with PlainRedisStore(redis_server.url) as store, PlainRedisStore(redis_server.url) as writer:
-        wait = asyncio.create_task(store.changed(_NAME, "", 30))
-        await until(lambda: redis_server.channels() == 1)
-        stored = await create(writer, _NAME, _SECRET)
-        await wait
+        stored = await _told_of(redis_server, store, writer)
         since = await store.read(_NAME)
         before = redis_server.calls()["evalsha"]
         await writer.write(_NAME, b"next", stored)
@@ -138,10 +141,7 @@ async def test_a_change_that_was_heard_of_before_the_wait_is_looked_at(redis_ser
 
 async def test_an_old_message_wakes_once_and_not_for_ever(redis_server: RedisServer) -> None:
     async with PlainRedisStore(redis_server.url) as store, PlainRedisStore(redis_server.url) as writer:
-        wait = asyncio.create_task(store.changed(_NAME, "", 30))
-        await until(lambda: redis_server.channels() == 1)
-        stored = await create(writer, _NAME, _SECRET)
-        await wait
+        stored = await _told_of(redis_server, store, writer)
         silent = await writer.write(_NAME, b"a lease", stored, wake=False)
         await asyncio.wait_for(store.changed(_NAME, silent.version, 30), 1)
         # Also for one who does not read then.

@@ -60,12 +60,18 @@ class _Place:
             self.waiters.hear(name, self._standing())
 
 
-async def test_who_comes_back_after_a_change_that_was_heard_of_does_not_compare() -> None:
+async def _rung() -> _Place:
+    """Return a place whose first change was heard of, and rang for who followed."""
     place = _Place()
     await place.follow("v0")
     place.change()
     place.hear()
     await asyncio.sleep(0)
+    return place
+
+
+async def test_who_comes_back_after_a_change_that_was_heard_of_does_not_compare() -> None:
+    place = await _rung()
     assert place.rings == ["v0"]
     await place.follow("v1")
     assert place.compared == 1
@@ -89,11 +95,7 @@ async def test_a_second_one_compares_and_so_does_who_knows_something_else() -> N
 
 
 async def test_after_changes_that_nobody_heard_of_everybody_compares() -> None:
-    place = _Place()
-    await place.follow("v0")
-    place.change()
-    place.hear()
-    await asyncio.sleep(0)
+    place = await _rung()
     place.change()
     place.miss()
     await place.follow("v1")
