@@ -100,12 +100,9 @@ class AuthMiddleware:
             if (url.scheme, url.raw_host, url.port) not in self._places:
                 return await handler(request)
             self._at_home = url
-        if (
-            worn is not None
-            and worn.only is not None
-            and worn.loop is request.loop
-            and worn.monotonic() < worn.held.calm_until
-        ):
+        if worn is None or worn.loop is not request.loop or worn.monotonic() >= worn.held.calm_until:
+            worn = await self._choose(request)
+        if worn.only is not None:
             # The way of nearly all requests: whatever is done here, each of them pays for.
             name, value = worn.only
             request.headers[name] = value
@@ -114,7 +111,6 @@ class AuthMiddleware:
                 return response
             verdict = self._classify(response, worn.token)
         else:
-            worn = await self._chosen(request)
             response, verdict = await self._send(worn, request, handler, url, worn.monotonic())
         if verdict is _FINE:
             return response
@@ -133,13 +129,6 @@ class AuthMiddleware:
 
     def __repr__(self) -> str:
         return f"AuthMiddleware({describe(self._scheme)})"
-
-    async def _chosen(self, request: aiohttp.ClientRequest) -> Worn:
-        """Return what to send with: the last choice, as long as nothing is to be done."""
-        worn = self._worn
-        if worn is None or worn.loop is not request.loop or worn.monotonic() >= worn.held.calm_until:
-            return await self._choose(request)
-        return worn
 
     async def _choose(self, request: aiohttp.ClientRequest) -> Worn:
         """Find what to send with where the last choice does not do: it may start or await a renewal."""
