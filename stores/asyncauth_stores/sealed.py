@@ -201,7 +201,7 @@ class SealedTokenStore(TokenStore):
         """
         ring = await self._keys.reloaded()
         await self._ready()
-        sealer = Sealer(ring, self.namespace)
+        sealer = self._sealer_with(ring)
         resealer = Resealer(self._inner, sealer, self._newest)
         counts = Counter([await resealer.outcome(name) async for name in self.keys()])
         del counts["gone"]
